@@ -1,0 +1,146 @@
+//! What the machines of a cluster share, and what carries the cluster's mark.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InstanceId, Options};
+
+/// The mark of a cluster, carried by every resource: unique for ever, unlike its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClusterId(pub String);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What a cluster asks of its provider as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterRequest {
+    /// The mark.
+    pub id: ClusterId,
+    /// The name.
+    pub name: String,
+    /// Who owns it: `user@workstation`.
+    pub owner: String,
+    /// How many managers there shall be.
+    pub managers: u32,
+    /// How many workers there shall be.
+    pub workers: u32,
+    /// The rules between the members and from outside.
+    pub firewall: Vec<FirewallRule>,
+    /// The provider's own options.
+    pub options: Options,
+}
+
+/// What may reach the machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallRule {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port; absent for protocols that have none.
+    pub port: Option<u16>,
+    /// From where.
+    pub source: RuleSource,
+}
+
+/// A protocol that a firewall tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// IPsec's ESP.
+    Esp,
+}
+
+/// Where packets may come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleSource {
+    /// The members of the cluster.
+    Members,
+    /// A prefix (CIDR).
+    Prefix(String),
+}
+
+/// What this provider can do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent abilities, each asked for by name")]
+pub struct Capabilities {
+    /// Several machines in one call.
+    pub has_batch_create: bool,
+    /// Machines can be stopped and started.
+    pub has_stop_start: bool,
+    /// It ends machines by itself when their time is up.
+    pub has_expiry: bool,
+    /// It hands machines the host key that we chose.
+    pub has_pinned_host_keys: bool,
+    /// It has spot machines.
+    pub has_spot: bool,
+    /// The machines are given, not created: they exist before and after the cluster.
+    pub machines_are_given: bool,
+    /// It has a firewall of its own before the machines.
+    pub has_firewall: bool,
+}
+
+/// What preflight found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// What was checked and is well.
+    pub checked: Vec<String>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+}
+
+/// What a request takes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The calls, one line each, in order.
+    pub calls: Vec<String>,
+    /// Seconds until the last machine answers.
+    pub seconds: f64,
+    /// Price by the hour, with its currency and the date of the table; absent where nothing is charged.
+    pub price_per_hour: Option<String>,
+}
+
+/// The network that the machines share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// The prefix (CIDR) of the machines' addresses, where the driver chose one.
+    pub prefix: Option<String>,
+    /// What the driver wants to find again: ids, names.
+    pub handles: Options,
+}
+
+/// Something at the provider that carries a cluster's mark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// The cluster whose mark it carries.
+    pub cluster: ClusterId,
+    /// The cluster's name, where the mark tells.
+    pub cluster_name: Option<String>,
+    /// What it is: `machine`, `network`, `firewall`, `disk`.
+    pub kind: String,
+    /// Its name or id at the provider.
+    pub name: String,
+    /// Its instance id, where it is a machine.
+    pub instance: Option<InstanceId>,
+}
+
+/// Hears what a driver is doing while it does it.
+pub trait Progress: Send + Sync {
+    /// A machine is being worked on: `what` is a clause such as "waiting for an address".
+    fn machine(&self, name: &str, what: &str);
+
+    /// A machine exists; it can be reached from now on.
+    fn appeared(&self, instance: &crate::Instance, at: Option<IpAddr>);
+}

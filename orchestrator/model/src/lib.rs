@@ -1,0 +1,53 @@
+//! The vocabulary that every part of swarmup shares: ids, objects, specs and the messages between parts.
+//!
+//! Pure data and pure rules: nothing here does I/O, reads a clock or draws randomness of its own.
+//! The store keeps these types, RPC carries them, and the Engine API builds Docker's JSON from them.
+
+#![forbid(unsafe_code)]
+
+mod bootstrap;
+mod cluster;
+mod control;
+mod dispatch;
+mod error;
+mod id;
+mod install;
+mod issue;
+mod membership;
+mod meta;
+mod node;
+mod secret;
+mod validate;
+
+pub use bootstrap::{BOOTSTRAP_FORMAT, Bootstrap, Host, RosterEntry, Seed};
+pub use cluster::{
+    CaConfig, Cluster, ClusterState, DispatcherConfig, EncryptionConfig, ExternalCa, GossipKey, JoinSecrets, LogDriver,
+    OrchestrationConfig, RaftConfig, RemovedNode, RootCa, SwarmSpec, TaskDefaults,
+};
+pub use control::{Caller, ControlRequest, ControlResponse, ReadPoint, Rotation};
+pub use dispatch::{HeartbeatRequest, HeartbeatResponse, ManagerPeer, SessionMessage, SessionRequest};
+pub use error::{ErrorKind, SwarmError};
+pub use id::{ClusterId, InvalidId, NodeId, RaftId, SessionId, base36_digits};
+pub use install::{InstallRequest, ServiceRefusal, ServiceReport, Supervision};
+pub use issue::{IssueRequest, IssueResponse, RootsRequest, RootsResponse};
+pub use membership::{JoinRaftRequest, JoinRaftResponse};
+pub use meta::{Meta, Version};
+pub use node::{
+    Availability, EngineDescription, Node, NodeDescription, NodeHealth, NodeSpec, NodeState, NodeStatus, Platform,
+    Plugin, RaftMember, Resources, Role, TlsInfo,
+};
+pub use secret::Secret;
+pub use validate::{is_valid_name, parse_cidr, validate_swarm_spec};
+
+/// Control traffic between nodes: raft, dispatcher, certificates (2377/tcp, as in Docker).
+pub const CONTROL_PORT: u16 = 2377;
+/// Gossip between nodes (7946/tcp and udp, as in Docker).
+pub const GOSSIP_PORT: u16 = 7946;
+/// VXLAN between nodes (4789/udp, RFC 7348).
+pub const DATA_PATH_PORT: u16 = 4789;
+/// The Engine API over TLS (2376/tcp, as in Docker).
+pub const API_PORT: u16 = 2376;
+/// The Engine API version that we speak (Docker 28.3 to 28.5).
+pub const API_VERSION: &str = "1.51";
+/// The oldest Engine API version that a client may ask for.
+pub const MIN_API_VERSION: &str = "1.24";
