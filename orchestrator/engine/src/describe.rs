@@ -1,0 +1,132 @@
+//! The engine of a node: one home for what the machine is, and for the events that happen on it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use model::{EngineDescription, NodeDescription, TlsInfo};
+
+use crate::event::EventLog;
+use crate::facts::HostFacts;
+use crate::identity::{self, EngineIdentityError};
+use crate::prefixes;
+
+/// The version that the engine reports: that of the agent it is part of.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What an engine is started with.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// The name the node has in the swarm; given, because nodes in namespaces may share the kernel's.
+    pub hostname: String,
+    /// The operator's labels of this engine (`--label`).
+    pub labels: BTreeMap<String, String>,
+    /// Where the node keeps its state.
+    pub data_dir: PathBuf,
+}
+
+/// The engine of a node. Starts nothing; costs nothing while nobody asks.
+#[derive(Debug)]
+pub struct Engine {
+    settings: EngineSettings,
+    id: String,
+    events: EventLog,
+}
+
+impl Engine {
+    /// Opens the engine whose state is in the data directory, which must exist. Its id is drawn at the first start
+    /// and kept there.
+    pub fn open(settings: EngineSettings, rng: &mut impl rand::Rng) -> Result<Self, EngineIdentityError> {
+        let id = identity::ensure(&settings.data_dir, rng)?;
+        Ok(Self { settings, id, events: EventLog::new() })
+    }
+
+    /// The engine's id: a UUID that survives restarts. Not the node's id, which the swarm gives.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The name the node has in the swarm.
+    pub fn hostname(&self) -> &str {
+        &self.settings.hostname
+    }
+
+    /// The labels the engine was started with.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.settings.labels
+    }
+
+    /// Where the node keeps its state.
+    pub fn data_dir(&self) -> &Path {
+        &self.settings.data_dir
+    }
+
+    /// The events of this node.
+    pub fn events(&self) -> &EventLog {
+        &self.events
+    }
+
+    /// What the machine is at this moment. Reads a few small files of the kernel.
+    pub fn facts(&self) -> HostFacts {
+        HostFacts::read()
+    }
+
+    /// What the node says of itself when it opens a session. `tls` is the node's to fill: the engine has no certificate.
+    pub fn describe(&self) -> NodeDescription {
+        let facts = self.facts();
+        NodeDescription {
+            hostname: self.settings.hostname.clone(),
+            platform: facts.platform.clone(),
+            resources: facts.resources(),
+            engine: EngineDescription {
+                engine_version: VERSION.to_owned(),
+                labels: self.settings.labels.clone(),
+                // No volume, network or log driver stands yet; the scheduler must not be told otherwise.
+                plugins: Vec::new(),
+            },
+            tls: TlsInfo::default(),
+            prefixes: prefixes::read(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn open(data_dir: &Path, seed: u64) -> Engine {
+        let settings = EngineSettings {
+            hostname: "node-1".to_owned(),
+            labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
+            data_dir: data_dir.to_owned(),
+        };
+        Engine::open(settings, &mut StdRng::seed_from_u64(seed)).unwrap()
+    }
+
+    #[test]
+    fn a_description_holds_what_was_given_and_what_the_kernel_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let description = open(directory.path(), 1).describe();
+
+        assert_eq!(description.hostname, "node-1");
+        assert_eq!(description.engine.engine_version, VERSION);
+        assert_eq!(description.engine.labels["disk"], "ssd");
+        assert_eq!(description.engine.plugins, []);
+        assert_eq!(description.platform.os, "linux");
+        assert_eq!(description.platform.architecture, std::env::consts::ARCH);
+        assert!(description.resources.nano_cpus >= 1_000_000_000);
+        assert!(description.resources.memory_bytes > 1 << 20);
+    }
+
+    #[test]
+    fn an_engine_keeps_its_id_over_restarts() {
+        let directory = tempfile::tempdir().unwrap();
+
+        let first = open(directory.path(), 1).id().to_owned();
+        let second = open(directory.path(), 2).id().to_owned();
+
+        assert_eq!(first, second);
+    }
+}
