@@ -52,6 +52,9 @@ pub struct HeartbeatRequest {
     pub session_id: SessionId,
     /// The node restarts on purpose: for 20 s its silence is no loss.
     pub is_restarting: bool,
+    /// The node leaves the swarm: it is down at once, and no loss.
+    #[serde(default)]
+    pub is_leaving: bool,
     /// The longest delay (milliseconds) that the node has lately seen in its own scheduling.
     pub scheduling_delay_ms: u64,
     /// Members that the node's gossip holds for dead.

@@ -1,5 +1,7 @@
 //! How a node gets its certificate: by a join token once, by its old certificate from then on.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Availability, NodeId, Role, Secret};
@@ -24,6 +26,9 @@ pub struct IssueRequest {
     pub token: Option<Secret>,
     /// The availability that a joining node starts with.
     pub availability: Availability,
+    /// The address that a joining node advertises; a member's is known to the managers already.
+    #[serde(default)]
+    pub addr: Option<IpAddr>,
 }
 
 /// The certificate.
