@@ -1,1 +1,42 @@
-//! Placeholder while the crate is being laid out.
+//! How nodes talk: mutual TLS on 2377/tcp, the peer's identity at every call, one client and one server a service.
+//!
+//! ```text
+//! RaftClient … DispatcherClient          raft_server … dispatcher_server     services/: one file each
+//!          │  CBOR of `model` types                     │  access checked before a byte of the message is read
+//!       Channel ── HTTP/2 ── TLS 1.3 ──────────────── serve
+//!                              │
+//!                          TlsState: own certificate, roots (a set), removed nodes; read at each handshake
+//! ```
+//!
+//! Rules kept here: nobody is trusted but by the swarm's roots; a server on 2377 is a manager; a certificate that is
+//! presented and not the swarm's ends the handshake; a connection lives no longer than the trust in its peer.
+//! Deliberately absent: retries (the caller knows what may run twice) and name resolution (nodes have addresses).
+
+#![forbid(unsafe_code)]
+
+mod channel;
+mod codec;
+mod connect;
+mod identity;
+mod peer;
+mod pinned;
+mod serve;
+mod services;
+mod status;
+mod tasks;
+mod tls;
+
+pub use channel::{Channel, Connector};
+pub use codec::MAX_MESSAGE_SIZE;
+pub use connect::ConnectError;
+pub use identity::{Identity, IdentityError, TlsState, Trust};
+pub use peer::{PeerIdentity, peer};
+pub use pinned::{PinError, fetch_root};
+pub use serve::{ServeError, serve};
+pub use services::{
+    CertificatesClient, CertificatesService, ControlCall, ControlClient, ControlService, DispatcherClient,
+    DispatcherService, Endpoint, MembershipClient, MembershipService, RaftCall, RaftClient, RaftReply, RaftService,
+    Server, SessionMessages, SessionStream, certificates_server, control_server, dispatcher_server, membership_server,
+    raft_server,
+};
+pub use status::{from_status, is_answer, leader_of, not_leader, to_status};

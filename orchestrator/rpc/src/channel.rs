@@ -1,0 +1,288 @@
+//! Channels to managers: one connection an address, made when needed, shared by all callers, dropped when it is dead.
+//!
+//! ```text
+//! Idle ──call──> Connecting ──ok──> Ready ──broken, frozen, no longer trusted, own identity renewed──> Idle
+//!   ^────────────────failed (all who waited learn why)
+//! ```
+//!
+//! An attempt belongs to the channel, not to the call that caused it: a caller with little patience does not keep
+//! everybody from ever connecting. A frozen peer's kernel still acknowledges TCP, so HTTP/2 pings tell it from a
+//! live one; a peer that is merely slow answers them between two time slices.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use http_body_util::BodyExt;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use model::NodeId;
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::body::Body;
+use tower::Service;
+use tracing::debug;
+
+use crate::connect::{ConnectError, Secured, connect};
+use crate::identity::TlsState;
+use crate::tasks::{Tasks, WeakTasks};
+use crate::tls::Snapshot;
+
+/// How long a connection may be silent before it is asked for a sign of life.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the answer may take. Together with the interval: a frozen peer is noticed within two seconds.
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Makes channels, at most one for each address and expected node. Clones share them.
+#[derive(Clone)]
+pub struct Connector {
+    tls: TlsState,
+    channels: Arc<Mutex<HashMap<(SocketAddr, Option<NodeId>), Channel>>>,
+}
+
+impl Connector {
+    /// A connector that uses the identity and trust of the moment.
+    pub fn new(tls: TlsState) -> Self {
+        Self { tls, channels: Arc::default() }
+    }
+
+    /// The channel to a manager; with `expected`, it leads to this node or nowhere. Connects at the first call.
+    pub fn channel(&self, addr: SocketAddr, expected: Option<NodeId>) -> Channel {
+        let mut channels = lock(&self.channels);
+        let key = (addr, expected);
+        if let Some(channel) = channels.get(&key) {
+            return channel.clone();
+        }
+        channels.retain(|_, channel| channel.is_in_use());
+        let channel = Channel::new(addr, key.1.clone(), self.tls.clone());
+        channels.insert(key, channel.clone());
+        channel
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Connector").field("channels", &lock(&self.channels).len()).finish_non_exhaustive()
+    }
+}
+
+/// A way to one manager. Clones share the connection, which ends with the last of them.
+#[derive(Clone)]
+pub struct Channel(Arc<Shared>);
+
+struct Shared {
+    addr: SocketAddr,
+    expected: Option<NodeId>,
+    tls: TlsState,
+    slot: Arc<Mutex<Slot>>,
+    tasks: Tasks,
+}
+
+enum Slot {
+    Idle,
+    Connecting(watch::Receiver<Option<Outcome>>),
+    Ready(Link),
+}
+
+type Outcome = Result<Link, ConnectError>;
+
+/// An open connection.
+#[derive(Clone)]
+struct Link {
+    sender: SendRequest<Body>,
+    generation: u64,
+}
+
+impl Channel {
+    fn new(addr: SocketAddr, expected: Option<NodeId>, tls: TlsState) -> Self {
+        let slot = Arc::new(Mutex::new(Slot::Idle));
+        Self(Arc::new(Shared { addr, expected, tls, slot, tasks: Tasks::default() }))
+    }
+
+    /// The address of the manager.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+
+    pub(crate) fn origin(&self) -> Uri {
+        Uri::builder()
+            .scheme("https")
+            .authority(self.0.addr.to_string())
+            .path_and_query("/")
+            .build()
+            .expect("a socket address is a valid authority")
+    }
+
+    fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.0) > 1 || matches!(*lock(&self.0.slot), Slot::Ready(_) | Slot::Connecting(_))
+    }
+
+    /// The open connection, or what comes of the attempt that is under way or starts now.
+    async fn link(&self) -> Outcome {
+        let mut attempt = {
+            let snapshot = self.0.tls.snapshot();
+            let mut slot = lock(&self.0.slot);
+            match &*slot {
+                Slot::Ready(link) if link.is_usable(&snapshot) => return Ok(link.clone()),
+                Slot::Connecting(attempt) => attempt.clone(),
+                Slot::Idle | Slot::Ready(_) => {
+                    let attempt = self.start(snapshot);
+                    *slot = Slot::Connecting(attempt.clone());
+                    attempt
+                }
+            }
+        };
+        let closed = ConnectError::Closed { addr: self.0.addr };
+        match attempt.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(closed)),
+            Err(_) => Err(closed),
+        }
+    }
+
+    /// Starts an attempt, which then drives the connection it made until that ends.
+    fn start(&self, snapshot: Arc<Snapshot>) -> watch::Receiver<Option<Outcome>> {
+        let (report, attempt) = watch::channel(None);
+        let driver = Driver {
+            addr: self.0.addr,
+            expected: self.0.expected.clone(),
+            changes: self.0.tls.subscribe(),
+            slot: Arc::clone(&self.0.slot),
+            tasks: self.0.tasks.weak(),
+        };
+        self.0.tasks.spawn(driver.run(snapshot, report));
+        attempt
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Channel").field("addr", &self.0.addr).finish_non_exhaustive()
+    }
+}
+
+impl Service<http::Request<Body>> for Channel {
+    type Response = http::Response<Body>;
+    type Error = Status;
+    type Future = futures_util::future::BoxFuture<'static, Result<http::Response<Body>, Status>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let channel = self.clone();
+        Box::pin(async move {
+            let mut link = channel.link().await.map_err(|error| broken(&error))?;
+            let response = link.sender.send_request(request).await.map_err(|error| broken(&error))?;
+            // The body keeps the channel, and so the connection, for as long as a stream is read.
+            Ok(response.map(|body| {
+                Body::new(body.map_err(move |error| {
+                    let _in_use = &channel;
+                    broken(&error)
+                }))
+            }))
+        })
+    }
+}
+
+impl Link {
+    fn is_usable(&self, snapshot: &Snapshot) -> bool {
+        !self.sender.is_closed() && self.generation == snapshot.generation
+    }
+}
+
+/// What one attempt, and the connection it makes, needs to know.
+struct Driver {
+    addr: SocketAddr,
+    expected: Option<NodeId>,
+    changes: watch::Receiver<Arc<Snapshot>>,
+    slot: Arc<Mutex<Slot>>,
+    tasks: WeakTasks,
+}
+
+impl Driver {
+    async fn run(mut self, snapshot: Arc<Snapshot>, report: watch::Sender<Option<Outcome>>) {
+        let outcome = self.open(&snapshot).await;
+        let (link, connection, secured_chain) = match outcome {
+            Ok(opened) => opened,
+            Err(error) => {
+                debug!(addr = %self.addr, error = %text(&error), "failed to connect");
+                *lock(&self.slot) = Slot::Idle;
+                report.send_replace(Some(Err(error)));
+                return;
+            }
+        };
+        *lock(&self.slot) = Slot::Ready(link.clone());
+        report.send_replace(Some(Ok(link)));
+        drop(report);
+
+        tokio::select! {
+            result = connection => {
+                let error = result.err().map(|error| text(&error));
+                debug!(addr = %self.addr, error, "connection ended");
+            }
+            () = distrusted(&mut self.changes, &secured_chain) => {
+                debug!(addr = %self.addr, "connection ended: its peer is no longer trusted");
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        snapshot: &Snapshot,
+    ) -> Result<
+        (Link, impl Future<Output = hyper::Result<()>> + use<>, Vec<rustls_pki_types::CertificateDer<'static>>),
+        ConnectError,
+    > {
+        let Secured { stream, chain } =
+            connect(self.addr, self.expected.as_ref(), Arc::clone(&snapshot.client)).await?;
+        let (sender, connection) = http2::Builder::new(self.tasks.clone())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| ConnectError::Handshake {
+                addr: self.addr,
+                source: Arc::new(std::io::Error::other(error)),
+            })?;
+        Ok((Link { sender, generation: snapshot.generation }, connection, chain))
+    }
+}
+
+/// Returns when a change of the trust leaves the peer out.
+async fn distrusted(changes: &mut watch::Receiver<Arc<Snapshot>>, chain: &[rustls_pki_types::CertificateDer<'static>]) {
+    loop {
+        if !changes.borrow_and_update().verifier.still_trusts_server(chain) {
+            return;
+        }
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
+    Status::unavailable(text(error))
+}
+
+/// An error with its causes, in one line.
+fn text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

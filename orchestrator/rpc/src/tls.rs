@@ -1,0 +1,242 @@
+//! One state of TLS: the configurations of both ends, and the rules that a peer's certificate must meet.
+//!
+//! Rules beyond a valid chain: the certificate is one of a node, of this swarm, not of a removed node, and a server's
+//! is one of a manager. TLS 1.3 only, and no resumption: a resumed session would carry an old certificate on.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use ca::CertificateInfo;
+use model::{ClusterId, NodeId, Role};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::TLS13;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::identity::{IdentityError, Parts};
+
+/// HTTP/2, and nothing else, is spoken on 2377.
+pub(crate) const ALPN: &[u8] = b"h2";
+/// The name that every manager's certificate carries; it is asked for instead of an address.
+pub(crate) const MANAGER_NAME: &str = "swarm-manager";
+
+/// One state of TLS, complete and unchanging.
+pub(crate) struct Snapshot {
+    /// Absent while the node has no certificate.
+    pub(crate) server: Option<Arc<ServerConfig>>,
+    pub(crate) client: Arc<ClientConfig>,
+    pub(crate) verifier: Arc<PeerVerifier>,
+    pub(crate) generation: u64,
+}
+
+impl Snapshot {
+    pub(crate) fn new(parts: &Parts) -> Result<Self, IdentityError> {
+        let verifier = Arc::new(PeerVerifier::new(parts)?);
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(IdentityError::Unusable)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>);
+        let mut client = match &parts.identity {
+            Some(identity) => {
+                client.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&identity.key))))
+            }
+            None => client.with_no_client_auth(),
+        };
+        client.alpn_protocols = vec![ALPN.to_vec()];
+        client.resumption = rustls::client::Resumption::disabled();
+
+        let server = match &parts.identity {
+            Some(identity) => {
+                let mut server = ServerConfig::builder_with_provider(provider())
+                    .with_protocol_versions(&[&TLS13])
+                    .map_err(IdentityError::Unusable)?
+                    .with_client_cert_verifier(Arc::clone(&verifier) as Arc<dyn ClientCertVerifier>)
+                    .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&identity.key))));
+                server.alpn_protocols = vec![ALPN.to_vec()];
+                server.session_storage = Arc::new(NoServerSessionStorage {});
+                server.send_tls13_tickets = 0;
+                Some(Arc::new(server))
+            }
+            None => None,
+        };
+        Ok(Self { server, client: Arc::new(client), verifier, generation: parts.generation })
+    }
+}
+
+/// The provider, named here so that no process-wide default is needed.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Why a certificate with a valid chain is refused all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PeerRefused {
+    #[error("the certificate is not one of a node")]
+    NotANode(#[source] ca::CertificateError),
+    #[error("the certificate is of the swarm `{0}`")]
+    OtherSwarm(ClusterId),
+    #[error("node `{0}` was removed from the swarm")]
+    Removed(NodeId),
+    #[error("node `{0}` is not a manager")]
+    NotAManager(NodeId),
+}
+
+impl From<PeerRefused> for rustls::Error {
+    fn from(refused: PeerRefused) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+    }
+}
+
+/// Checks the peer's certificate at either end.
+pub(crate) struct PeerVerifier {
+    servers: Arc<WebPkiServerVerifier>,
+    clients: Arc<dyn ClientCertVerifier>,
+    cluster_id: Option<ClusterId>,
+    removed: BTreeSet<NodeId>,
+}
+
+impl PeerVerifier {
+    fn new(parts: &Parts) -> Result<Self, IdentityError> {
+        let mut roots = RootCertStore::empty();
+        for root in &parts.roots {
+            roots.add(root.clone()).map_err(IdentityError::Unusable)?;
+        }
+        let roots = Arc::new(roots);
+        let servers = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider())
+            .build()
+            .map_err(|error| IdentityError::Unusable(rustls::Error::General(error.to_string())))?;
+        let clients = WebPkiClientVerifier::builder_with_provider(roots, provider())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| IdentityError::Unusable(rustls::Error::General(error.to_string())))?;
+        Ok(Self { servers, clients, cluster_id: parts.cluster_id.clone(), removed: parts.removed.clone() })
+    }
+
+    /// Whether a client that was let in once still would be.
+    pub(crate) fn still_trusts_client(&self, chain: &[CertificateDer<'_>]) -> bool {
+        chain.split_first().is_none_or(|(leaf, rest)| self.verify_client_cert(leaf, rest, UnixTime::now()).is_ok())
+    }
+
+    /// Whether a server that was trusted once still would be.
+    pub(crate) fn still_trusts_server(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let name = ServerName::try_from(MANAGER_NAME).expect("a constant name is valid");
+        chain
+            .split_first()
+            .is_some_and(|(leaf, rest)| self.verify_server_cert(leaf, rest, &name, &[], UnixTime::now()).is_ok())
+    }
+
+    fn check_node(&self, leaf: &CertificateDer<'_>) -> Result<CertificateInfo, PeerRefused> {
+        let info = CertificateInfo::from_der(leaf).map_err(PeerRefused::NotANode)?;
+        if self.cluster_id.as_ref().is_some_and(|cluster_id| *cluster_id != info.cluster_id) {
+            return Err(PeerRefused::OtherSwarm(info.cluster_id));
+        }
+        if self.removed.contains(&info.node_id) {
+            return Err(PeerRefused::Removed(info.node_id));
+        }
+        Ok(info)
+    }
+}
+
+impl fmt::Debug for PeerVerifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PeerVerifier")
+            .field("cluster_id", &self.cluster_id)
+            .field("removed", &self.removed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.servers.verify_server_cert(leaf, intermediates, name, ocsp, now)?;
+        let info = self.check_node(leaf)?;
+        match info.role {
+            Role::Manager => Ok(verified),
+            Role::Worker => Err(PeerRefused::NotAManager(info.node_id).into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.servers.verify_tls12_signature(message, leaf, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.servers.verify_tls13_signature(message, leaf, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.servers.supported_verify_schemes()
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.clients.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.clients.verify_client_cert(leaf, intermediates, now)?;
+        self.check_node(leaf)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.clients.verify_tls12_signature(message, leaf, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.clients.verify_tls13_signature(message, leaf, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.clients.supported_verify_schemes()
+    }
+}
