@@ -1,0 +1,137 @@
+//! The expressions that rules are made of, as the kernel reads them.
+//!
+//! Attributes are numbered as in `linux/netfilter/nf_tables.h`: `NFTA_META_*`, `NFTA_PAYLOAD_*`, `NFTA_BITWISE_*`,
+//! `NFTA_CMP_*`, `NFTA_LOOKUP_*`, `NFTA_IMMEDIATE_*`.
+
+use crate::netlink::Attributes;
+
+/// `NFT_REG_1`, the one register that our rules need.
+const REGISTER: u32 = 1;
+/// `NFT_REG_VERDICT`.
+const VERDICT_REGISTER: u32 = 0;
+/// `NFTA_DATA_VALUE`.
+const DATA_VALUE: u16 = 1;
+/// `NFTA_DATA_VERDICT`.
+const DATA_VERDICT: u16 = 2;
+
+/// What is read from a packet's company (`NFT_META_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Meta {
+    /// The name of the link it arrived by.
+    ArrivingLink = 6,
+    /// The name of the link it leaves by.
+    LeavingLink = 7,
+    /// IPv4 or IPv6 (`NFPROTO_*`).
+    Family = 15,
+    /// TCP or UDP.
+    Transport = 16,
+}
+
+/// Where in a packet something is read (`NFT_PAYLOAD_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Base {
+    /// Behind the link's header.
+    Network = 1,
+    /// Behind the network's header.
+    Transport = 2,
+}
+
+/// What becomes of a packet (`NF_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Verdict {
+    /// It ends here.
+    Drop = 0,
+    /// It passes this chain.
+    Accept = 1,
+}
+
+/// One expression; loads go to the register, comparisons read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Expression {
+    /// Loads something about the packet.
+    LoadMeta(Meta),
+    /// Loads bytes of the packet.
+    LoadPayload {
+        /// Counted from here.
+        base: Base,
+        /// The first byte.
+        offset: u32,
+        /// How many.
+        length: u32,
+    },
+    /// Keeps the bits of the register that are set in the mask.
+    Mask(Vec<u8>),
+    /// Goes on where the register has this value.
+    Equals(Vec<u8>),
+    /// Goes on where the register has another value.
+    Differs(Vec<u8>),
+    /// Goes on where the register's value is not in a set.
+    NotIn(String),
+    /// Decides.
+    Decide(Verdict),
+    /// Sends on under the address of the link it leaves by.
+    Masquerade,
+}
+
+impl Expression {
+    /// Name and data, as an element of a rule's list.
+    pub(super) fn encode(&self) -> Attributes {
+        const NAME: u16 = 1;
+        const DATA: u16 = 2;
+        let (name, data) = match self {
+            Self::LoadMeta(meta) => ("meta", load_meta(*meta)),
+            Self::LoadPayload { base, offset, length } => ("payload", load_payload(*base, *offset, *length)),
+            Self::Mask(mask) => ("bitwise", keep_bits(mask)),
+            Self::Equals(expected) => ("cmp", compare(0, expected)),
+            Self::Differs(expected) => ("cmp", compare(1, expected)),
+            Self::NotIn(set) => ("lookup", look_up(set)),
+            Self::Decide(verdict) => ("immediate", decide(*verdict)),
+            Self::Masquerade => ("masq", Attributes::new()),
+        };
+        Attributes::new().text(NAME, name).nested(DATA, &data)
+    }
+}
+
+/// A value, as the kernel wants it wrapped.
+pub(super) fn value(bytes: &[u8]) -> Attributes {
+    Attributes::new().bytes(DATA_VALUE, bytes)
+}
+
+fn load_meta(meta: Meta) -> Attributes {
+    Attributes::new().network_number(1, REGISTER).network_number(2, meta as u32)
+}
+
+fn load_payload(base: Base, offset: u32, length: u32) -> Attributes {
+    Attributes::new()
+        .network_number(1, REGISTER)
+        .network_number(2, base as u32)
+        .network_number(3, offset)
+        .network_number(4, length)
+}
+
+fn keep_bits(mask: &[u8]) -> Attributes {
+    let length = u32::try_from(mask.len()).expect("a mask is as long as an address");
+    Attributes::new()
+        .network_number(1, REGISTER)
+        .network_number(2, REGISTER)
+        .network_number(3, length)
+        .nested(4, &value(mask))
+        .nested(5, &value(&vec![0; mask.len()]))
+}
+
+fn compare(operation: u32, expected: &[u8]) -> Attributes {
+    Attributes::new().network_number(1, REGISTER).network_number(2, operation).nested(3, &value(expected))
+}
+
+fn look_up(set: &str) -> Attributes {
+    const INVERTED: u32 = 1;
+    Attributes::new().text(1, set).network_number(2, REGISTER).network_number(5, INVERTED)
+}
+
+fn decide(verdict: Verdict) -> Attributes {
+    let code = Attributes::new().network_number(1, verdict as u32);
+    Attributes::new().network_number(1, VERDICT_REGISTER).nested(2, &Attributes::new().nested(DATA_VERDICT, &code))
+}
