@@ -31,7 +31,7 @@ pub(crate) fn key_pair() -> &'static KeyPair {
 /// A manager.
 pub(crate) fn subject() -> NodeSubject {
     NodeSubject {
-        node_id: "1234567890123456789012345".parse().expect("an id"),
+        node_id: "node1node1node1node1node1".parse().expect("an id"),
         role: Role::Manager,
         cluster_id: "abcdefghijabcdefghijabcde".parse().expect("an id"),
         addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3))],
