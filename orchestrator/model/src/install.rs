@@ -46,6 +46,10 @@ pub struct ServiceReport {
     pub mark: Option<String>,
     /// The version of the agent installed.
     pub version: String,
+    /// What starts the agent again when the host comes up (`systemd`, `openrc`, `sysv`, `cron`, `swarmd init`); absent
+    /// where nothing does.
+    #[serde(default)]
+    pub starts_at_boot: Option<String>,
 }
 
 /// Why `swarmd service …` refused; printed as JSON on standard output with exit code 1.

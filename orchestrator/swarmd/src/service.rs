@@ -1,0 +1,62 @@
+//! `swarmd service`: installs, starts, stops and removes the agent on the host it runs on.
+//!
+//! Answers with one line of JSON on standard output: a report, or a refusal and exit code 1. Everything may run twice.
+//! A host that carries another cluster's mark is never touched, not even its binary: what is uploaded runs from where
+//! it lies, and puts itself in place only after the mark has been read.
+
+mod boot;
+mod error;
+mod install;
+mod ports;
+mod remove;
+mod supervision;
+
+use std::fs::File;
+use std::process::ExitCode;
+
+use model::{ServiceReport, Supervision};
+
+use crate::answer;
+use crate::arguments::ServiceAction;
+use crate::installation::Installation;
+use crate::layout;
+use error::ServiceError;
+
+/// Locked while a service command runs, so that two never work on one host at the same moment.
+const LOCKED_FOLDER: &str = "/run";
+
+/// Runs a service command and prints what it did.
+pub(crate) fn run(action: ServiceAction) -> anyhow::Result<ExitCode> {
+    match perform(action) {
+        Ok(report) => answer::json(&report).map(|()| ExitCode::SUCCESS),
+        Err(error) => answer::json(&error.refusal()).map(|()| ExitCode::FAILURE),
+    }
+}
+
+fn perform(action: ServiceAction) -> Result<ServiceReport, ServiceError> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(ServiceError::NotRoot);
+    }
+    let folder = File::open(LOCKED_FOLDER).map_err(|source| ServiceError::file("open", LOCKED_FOLDER, source))?;
+    folder.lock().map_err(|source| ServiceError::file("lock", LOCKED_FOLDER, source))?;
+    let supervision = supervision::of_this_host();
+    match action {
+        ServiceAction::Install => install::install(supervision, &install::read_request()?)?,
+        ServiceAction::Start => supervision::start(supervision)?,
+        ServiceAction::Stop => supervision::stop(supervision)?,
+        ServiceAction::Restart => supervision::restart(supervision)?,
+        ServiceAction::Status => {}
+        ServiceAction::Remove(arguments) => remove::remove(supervision, &arguments.mark)?,
+    }
+    report(supervision)
+}
+
+fn report(supervision: Supervision) -> Result<ServiceReport, ServiceError> {
+    Ok(ServiceReport {
+        supervision,
+        is_running: supervision::is_running(supervision)?,
+        mark: Installation::read(&layout::installation_file())?.map(|installation| installation.mark),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        starts_at_boot: boot::starter(supervision).map(str::to_owned),
+    })
+}

@@ -1,0 +1,101 @@
+//! The settings of an agent: what its command line says, else what the installation says, else the default.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::arguments::RunArguments;
+use crate::installation::Installation;
+
+/// All that an agent is told from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Where the node keeps its state.
+    pub(crate) data_dir: PathBuf,
+    /// Where sockets and the bootstrap file lie.
+    pub(crate) run_dir: PathBuf,
+    /// Where the `docker` CLI looks by default.
+    pub(crate) docker_socket: PathBuf,
+    /// The node's host name.
+    pub(crate) hostname: String,
+    /// Labels of the engine.
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Puts the settings together; `machine` is the machine's own name.
+    pub(crate) fn new(
+        arguments: RunArguments,
+        installation: Option<Installation>,
+        machine: String,
+    ) -> anyhow::Result<Self> {
+        let (installed_name, mut labels) = match installation {
+            Some(installation) => (Some(installation.hostname), installation.labels),
+            None => (None, BTreeMap::new()),
+        };
+        for label in &arguments.labels {
+            let (key, value) = label.split_once('=').unwrap_or((label, ""));
+            anyhow::ensure!(!key.is_empty(), "the label `{label}` has no key");
+            labels.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(Self {
+            data_dir: std::path::absolute(arguments.data_dir).context("failed to find the data directory")?,
+            run_dir: std::path::absolute(arguments.run_dir).context("failed to find the run directory")?,
+            docker_socket: arguments.docker_socket,
+            hostname: arguments.hostname.or(installed_name).unwrap_or(machine),
+            labels,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn settings(flags: &[&str], installation: Option<Installation>) -> anyhow::Result<Settings> {
+        let Command::Run(arguments) = Arguments::parse_from([&["swarmd", "run"], flags].concat()).command else {
+            unreachable!("the command line says run")
+        };
+        Settings::new(arguments, installation, "machine".to_owned())
+    }
+
+    fn installation() -> Installation {
+        Installation {
+            mark: "k3v9".into(),
+            cluster_name: "lab".into(),
+            hostname: "node-1".into(),
+            labels: BTreeMap::from([("zone".into(), "a".into())]),
+        }
+    }
+
+    #[test]
+    fn an_agent_started_by_hand_has_the_machines_name() {
+        assert_eq!(settings(&[], None).unwrap().hostname, "machine");
+    }
+
+    #[test]
+    fn an_installed_agent_has_the_name_and_labels_of_its_installation() {
+        let settings = settings(&[], Some(installation())).unwrap();
+
+        assert_eq!(settings.hostname, "node-1");
+        assert_eq!(settings.labels["zone"], "a");
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let settings =
+            settings(&["--hostname", "other", "--label", "zone=b", "--label", "ssd"], Some(installation())).unwrap();
+
+        assert_eq!(settings.hostname, "other");
+        assert_eq!(settings.labels, BTreeMap::from([("zone".into(), "b".into()), ("ssd".into(), String::new())]));
+    }
+
+    #[test]
+    fn a_label_without_a_key_is_refused() {
+        assert!(settings(&["--label", "=b"], None).is_err());
+    }
+}
