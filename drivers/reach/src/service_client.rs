@@ -1,0 +1,115 @@
+//! Talking to `swarmd service …` on a host: JSON in, a report or a refusal out.
+
+use std::time::Duration;
+
+use model::{InstallRequest, ServiceRefusal, ServiceReport};
+
+use crate::{Command, Output, ReachError, Session};
+
+/// Where the agent's binary lies on a host.
+pub const AGENT_PATH: &str = "/usr/local/bin/swarmd";
+/// How long the agent may take to start, stop or go.
+const SERVICE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Why the agent's service did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The host could not be asked.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
+    /// The host was asked and refused.
+    #[error("{peer} refused to {action} the agent: {}", refusal.error)]
+    Refused {
+        /// Who.
+        peer: String,
+        /// What it was asked.
+        action: &'static str,
+        /// What it said.
+        refusal: ServiceRefusal,
+    },
+    /// There is no agent on the host.
+    #[error("there is no agent on {peer}")]
+    NotInstalled {
+        /// Where.
+        peer: String,
+    },
+}
+
+impl ServiceError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Reach(error) => error.hint(),
+            Self::Refused { refusal, .. } => refusal.hint.clone(),
+            Self::NotInstalled { .. } => None,
+        }
+    }
+}
+
+/// Installs and starts the agent; its binary is on the host already.
+pub async fn install(session: &dyn Session, request: &InstallRequest) -> Result<ServiceReport, ServiceError> {
+    let body = serde_json::to_vec(request).expect("a request has string keys and no value that JSON lacks");
+    ask(session, "install", Command::argv([AGENT_PATH, "service", "install"]).stdin(body)).await
+}
+
+/// Starts the agent and waits until it serves.
+pub async fn start(session: &dyn Session) -> Result<ServiceReport, ServiceError> {
+    ask(session, "start", Command::argv([AGENT_PATH, "service", "start"])).await
+}
+
+/// Stops the agent and all that it started.
+pub async fn stop(session: &dyn Session) -> Result<ServiceReport, ServiceError> {
+    ask(session, "stop", Command::argv([AGENT_PATH, "service", "stop"])).await
+}
+
+/// Stops and starts the agent.
+pub async fn restart(session: &dyn Session) -> Result<ServiceReport, ServiceError> {
+    ask(session, "restart", Command::argv([AGENT_PATH, "service", "restart"])).await
+}
+
+/// Says who runs the agent and whether it runs.
+pub async fn status(session: &dyn Session) -> Result<ServiceReport, ServiceError> {
+    ask(session, "describe", Command::argv([AGENT_PATH, "service", "status"])).await
+}
+
+/// Stops the agent and removes all that belongs to it; a host that carries another mark refuses.
+pub async fn remove(session: &dyn Session, mark: &str) -> Result<ServiceReport, ServiceError> {
+    ask(session, "remove", Command::argv([AGENT_PATH, "service", "remove", "--mark", mark])).await
+}
+
+async fn ask(session: &dyn Session, action: &'static str, command: Command) -> Result<ServiceReport, ServiceError> {
+    let command = command.as_root().timeout(SERVICE_TIMEOUT);
+    let output = session.run(&command).await?;
+    understand(session.peer(), action, &command, output)
+}
+
+fn understand(
+    peer: &str,
+    action: &'static str,
+    command: &Command,
+    output: Output,
+) -> Result<ServiceReport, ServiceError> {
+    // A shell says 127 where there is no such program, sudo says 1.
+    let is_missing = output.status == 127 || (output.status == 1 && output.error_text().contains("command not found"));
+    if is_missing {
+        return Err(ServiceError::NotInstalled { peer: peer.to_owned() });
+    }
+    // A login script may print before the answer does: the answer is the last line that is an object.
+    let text = output.text();
+    let answer = text.lines().rev().find(|line| line.starts_with('{')).unwrap_or_default();
+    if output.is_success() {
+        return serde_json::from_str(answer)
+            .map_err(|_| ReachError::BadAnswer { peer: peer.to_owned(), action, answer: cut(&text) }.into());
+    }
+    match serde_json::from_str(answer) {
+        Ok(refusal) => Err(ServiceError::Refused { peer: peer.to_owned(), action, refusal }),
+        Err(_) => match output.expect_success(peer, command) {
+            Err(error) => Err(error.into()),
+            Ok(_) => unreachable!("success was handled above"),
+        },
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
+}
