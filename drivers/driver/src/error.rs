@@ -57,6 +57,14 @@ pub enum DriverError {
         /// What was going on.
         action: String,
     },
+    /// Something did not happen in time.
+    #[error("failed to {action} within {} s", after.as_secs_f32())]
+    TimedOut {
+        /// What was waited for.
+        action: String,
+        /// How long.
+        after: Duration,
+    },
     /// Anything else; `is_transient` says whether trying again may help.
     #[error("failed to {action}")]
     Provider {
@@ -76,6 +84,26 @@ impl DriverError {
         Self::Provider { action: action.into(), is_transient: false, source: source.into() }
     }
 
+    /// A failure that trying again may mend.
+    pub fn transient(action: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Provider { action: action.into(), is_transient: true, source: source.into() }
+    }
+
+    /// How long the provider asks us to wait before the next call.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after, .. } => *retry_after,
+            Self::InvalidOption { .. }
+            | Self::Unmet { .. }
+            | Self::QuotaExhausted { .. }
+            | Self::NoSuchMachine { .. }
+            | Self::Unsupported { .. }
+            | Self::Interrupted { .. }
+            | Self::TimedOut { .. }
+            | Self::Provider { .. } => None,
+        }
+    }
+
     /// Whether trying the same call again may help.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -86,6 +114,7 @@ impl DriverError {
             | Self::QuotaExhausted { .. }
             | Self::NoSuchMachine { .. }
             | Self::Unsupported { .. }
+            | Self::TimedOut { .. }
             | Self::Interrupted { .. } => false,
         }
     }
@@ -102,6 +131,7 @@ impl DriverError {
             | Self::NoSuchMachine { .. }
             | Self::Unsupported { .. }
             | Self::Interrupted { .. }
+            | Self::TimedOut { .. }
             | Self::Provider { .. } => None,
         }
     }

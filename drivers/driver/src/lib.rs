@@ -6,10 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod machine;
 mod options;
 mod resource;
+mod retry;
+mod wait;
 
 use std::fmt::Debug;
 
@@ -21,8 +25,10 @@ pub use machine::{Access, Console, Instance, InstanceId, InstanceState, MachineR
 pub use options::{OptionSpec, OptionValue, Options};
 pub use resource::{
     Capabilities, ClusterId, ClusterRequest, Estimate, FirewallRule, Network, Preflight, Progress, Protocol, Resource,
-    RuleSource,
+    RuleSource, Silent,
 };
+pub use retry::{Backoff, retry};
+pub use wait::{Wait, wait_until};
 
 /// Creates and destroys the machines of a cluster at one provider.
 ///

@@ -56,7 +56,7 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
-    /// IPsec's ESP.
+    /// ESP, of `IPsec`.
     Esp,
 }
 
@@ -143,4 +143,14 @@ pub trait Progress: Send + Sync {
 
     /// A machine exists; it can be reached from now on.
     fn appeared(&self, instance: &crate::Instance, at: Option<IpAddr>);
+}
+
+/// Hears and says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn machine(&self, _name: &str, _what: &str) {}
+
+    fn appeared(&self, _instance: &crate::Instance, _at: Option<IpAddr>) {}
 }
