@@ -1,1 +1,272 @@
-//! Placeholder while the crate is being laid out.
+//! The nodes' half of the swarm: what every member runs, whether or not it is a manager as well.
+//!
+//! ```text
+//!  session ── the managers' messages ──> view: what the node, the gossip and the renewal go by
+//!     ▲  └─ heartbeats: scheduling delay, who is dead in gossip
+//!  renewal ── a new key and certificate, kept by the node before it is used ──> view: role
+//!  gossip  ── keys and roster from the session ──> who is alive
+//! ```
+//!
+//! Rules kept here: a key is born on the node that uses it; the managers' word counts, gossip only reports; whatever
+//! fails is tried again with a growing pause. Deliberately absent: tasks, and any state on disk, which is the node's.
+
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod join;
+mod remotes;
+mod renew;
+mod session;
+
+pub use join::{JoinOrder, Joined, join};
+pub use remotes::Remote;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::Engine;
+use gossip::{Gossip, GossipSettings, GossipView, Roster};
+use model::{GOSSIP_PORT, GossipKey, ManagerPeer, NodeId, Role, SessionMessage, SwarmError};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rpc::{Connector, Identity, TlsState};
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use remotes::Remotes;
+use renew::Renewal;
+use session::SessionLoop;
+
+/// Keeps a new identity where it survives a crash, before it is used.
+#[async_trait]
+pub trait IdentityKeeper: Debug + Send + Sync {
+    /// On return the identity is on disk.
+    async fn keep(&self, identity: &Identity, role: Role) -> Result<(), SwarmError>;
+}
+
+/// What a node says when its agent ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Farewell {
+    /// It comes back in a moment.
+    #[default]
+    Restart,
+    /// It leaves the swarm.
+    Leave,
+}
+
+/// What an agent knows; costs nothing to look at.
+#[derive(Debug, Clone)]
+pub struct AgentView {
+    /// The manager in session with this node.
+    pub manager: Option<Remote>,
+    /// What the managers said last.
+    pub message: Option<Arc<SessionMessage>>,
+    /// The role in the certificate in use.
+    pub role: Role,
+    /// The certificate in use, PEM.
+    pub certificate: String,
+    /// The roots that are trusted, PEM, one each.
+    pub roots: Vec<String>,
+    /// Why there is no session; empty while there is.
+    pub error: String,
+}
+
+/// What an agent is built from.
+pub struct AgentParts {
+    /// The node.
+    pub node_id: NodeId,
+    /// Where it is reached (its advertise address with the control port).
+    pub advertise: SocketAddr,
+    /// The machine.
+    pub engine: Arc<Engine>,
+    /// The certificate in use and who is trusted, shared with the node's server.
+    pub tls: TlsState,
+    /// The certificate that `tls` was made with, and the role in it.
+    pub certificate: String,
+    /// The role in the certificate.
+    pub role: Role,
+    /// The roots, PEM, one each.
+    pub roots: Vec<String>,
+    /// Channels to managers.
+    pub connector: Connector,
+    /// The managers to begin with.
+    pub managers: Vec<ManagerPeer>,
+    /// All members to begin with, for gossip; empty until the first session where they are not known.
+    pub members: Vec<ManagerPeer>,
+    /// Keys of the gossip to begin with; empty until the first session where they are not known.
+    pub gossip_keys: Vec<GossipKey>,
+    /// Bound to the advertise address's gossip port.
+    pub gossip_socket: UdpSocket,
+    /// Where this node's own manager knows the leader to be.
+    pub leader: watch::Receiver<Option<SocketAddr>>,
+    /// What to say at the end.
+    pub farewell: watch::Receiver<Farewell>,
+    /// Keeps new identities.
+    pub keeper: Arc<dyn IdentityKeeper>,
+    /// The key in use was not born here: replace it as soon as a session stands.
+    pub is_first_key: bool,
+    /// The wall clock.
+    pub clock: gossip::Clock,
+    /// Draws spreads, and the nonces of the gossip.
+    pub rng: StdRng,
+}
+
+impl std::fmt::Debug for AgentParts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AgentParts").field("node_id", &self.node_id).finish_non_exhaustive()
+    }
+}
+
+/// Why an agent ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentEnd {
+    /// It was cancelled.
+    Cancelled,
+    /// The swarm has removed the node; in its words.
+    Removed(String),
+}
+
+/// The agent of a node.
+#[derive(Debug)]
+pub struct Agent {
+    session: SessionLoop,
+    renewal: Renewal,
+    gossip: Gossip,
+    feed: GossipFeed,
+    view: watch::Receiver<AgentView>,
+    liveness: watch::Receiver<GossipView>,
+}
+
+impl Agent {
+    /// Builds an agent; nothing is sent before [`run`](Self::run).
+    pub fn new(parts: AgentParts) -> Self {
+        let mut rng = parts.rng;
+        let view = watch::Sender::new(AgentView {
+            manager: None,
+            message: None,
+            role: parts.role,
+            certificate: parts.certificate,
+            roots: parts.roots,
+            error: String::new(),
+        });
+        let feed = GossipFeed {
+            keys: watch::Sender::new(parts.gossip_keys),
+            roster: watch::Sender::new(roster(&parts.members)),
+            view: view.subscribe(),
+        };
+        let settings = GossipSettings { node_id: parts.node_id.clone(), clock: Arc::clone(&parts.clock) };
+        let (keys, members) = (feed.keys.subscribe(), feed.roster.subscribe());
+        let gossip = Gossip::new(settings, parts.gossip_socket, keys, members, StdRng::from_rng(&mut rng));
+        let liveness = gossip.view();
+        let first = rng.random_range(0..usize::from(u16::MAX));
+        let renewal = Renewal {
+            tls: parts.tls.clone(),
+            connector: parts.connector.clone(),
+            keeper: parts.keeper,
+            view: view.clone(),
+            is_first_key: parts.is_first_key,
+            clock: parts.clock,
+            rng: StdRng::from_rng(&mut rng),
+        };
+        let receiver = view.subscribe();
+        let session = SessionLoop {
+            node_id: parts.node_id,
+            addr: parts.advertise,
+            engine: parts.engine,
+            tls: parts.tls,
+            connector: parts.connector,
+            remotes: Remotes::new(parts.managers, first),
+            leader: parts.leader,
+            gossip: liveness.clone(),
+            farewell: parts.farewell,
+            view,
+            rng,
+        };
+        Self { session, renewal, gossip, feed, view: receiver, liveness }
+    }
+
+    /// What the agent knows.
+    pub fn view(&self) -> watch::Receiver<AgentView> {
+        self.view.clone()
+    }
+
+    /// Who is alive, as this node's gossip has it.
+    pub fn liveness(&self) -> watch::Receiver<GossipView> {
+        self.liveness.clone()
+    }
+
+    /// Runs session, renewal and gossip until cancelled, or until the swarm has removed the node.
+    pub async fn run(self, cancel: CancellationToken) -> AgentEnd {
+        let token = cancel.child_token();
+        let mut rest = JoinSet::new();
+        let (renewal, gossip, feed) = (self.renewal, self.gossip, self.feed);
+        let (renewal_token, gossip_token, feed_token) = (token.clone(), token.clone(), token.clone());
+        rest.spawn(async move { renewal.run(renewal_token).await });
+        rest.spawn(async move {
+            if let Err(error) = gossip.run(gossip_token).await {
+                // The sessions alone decide now, after a longer silence.
+                error!(%error, "gossip has failed; it rests until the agent starts again");
+            }
+        });
+        rest.spawn(async move { feed.run(feed_token).await });
+
+        let end = self.session.run(cancel).await;
+        token.cancel();
+        while let Some(ended) = rest.join_next().await {
+            if let Err(error) = ended {
+                warn!(%error, "a part of the agent did not end well");
+            }
+        }
+        end.map_or(AgentEnd::Cancelled, AgentEnd::Removed)
+    }
+}
+
+/// Hands keys and roster from the session to the gossip.
+#[derive(Debug)]
+struct GossipFeed {
+    keys: watch::Sender<Vec<GossipKey>>,
+    roster: watch::Sender<Roster>,
+    view: watch::Receiver<AgentView>,
+}
+
+impl GossipFeed {
+    async fn run(mut self, cancel: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                changed = self.view.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+            let Some(message) = self.view.borrow_and_update().message.clone() else {
+                continue;
+            };
+            let keys = message.gossip_keys.clone();
+            self.keys.send_if_modified(|current| {
+                let is_new = *current != keys;
+                *current = keys;
+                is_new
+            });
+            let members = roster(&message.members);
+            self.roster.send_if_modified(|current| {
+                let is_new = *current != members;
+                *current = members;
+                is_new
+            });
+        }
+    }
+}
+
+/// Where each member gossips.
+fn roster(members: &[ManagerPeer]) -> Roster {
+    members
+        .iter()
+        .map(|peer| (peer.node_id.clone(), SocketAddr::new(peer.addr.ip(), GOSSIP_PORT)))
+        .collect::<BTreeMap<_, _>>()
+}

@@ -29,6 +29,9 @@ pub struct IssueRequest {
     /// The address that a joining node advertises; a member's is known to the managers already.
     #[serde(default)]
     pub addr: Option<IpAddr>,
+    /// Who asks, where no certificate says so: a member whose certificate is refused learns whether it was removed.
+    #[serde(default)]
+    pub node: Option<NodeId>,
 }
 
 /// The certificate.

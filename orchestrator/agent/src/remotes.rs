@@ -1,0 +1,133 @@
+//! The managers that an agent knows, and which of them to turn to. Pure.
+
+use std::net::SocketAddr;
+
+use model::{ManagerPeer, NodeId};
+
+/// Hints that are followed in a row before waiting: two managers may each hold the other for the leader.
+const HINTS_IN_A_ROW: u32 = 3;
+
+/// Where to turn to: an address, and the node that must answer there, where it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The address.
+    pub addr: SocketAddr,
+    /// The node.
+    pub node: Option<NodeId>,
+}
+
+/// The managers known.
+#[derive(Debug)]
+pub(crate) struct Remotes {
+    known: Vec<ManagerPeer>,
+    next: usize,
+    hint: Option<SocketAddr>,
+    hints_followed: u32,
+}
+
+impl Remotes {
+    /// Begins with these managers, at the one of this number.
+    pub(crate) fn new(known: Vec<ManagerPeer>, first: usize) -> Self {
+        Self { known, next: first, hint: None, hints_followed: 0 }
+    }
+
+    /// Takes the managers that the swarm has now. An empty list is no news: somebody must have sent it.
+    pub(crate) fn learn(&mut self, managers: &[ManagerPeer]) {
+        if !managers.is_empty() {
+            self.known = managers.to_vec();
+        }
+    }
+
+    /// This node's own manager knows the leader.
+    pub(crate) fn prefer(&mut self, leader: SocketAddr) {
+        self.hint = Some(leader);
+    }
+
+    /// Somebody says that the leader is here. `false` where that was said too often to be believed at once.
+    pub(crate) fn hint(&mut self, leader: SocketAddr) -> bool {
+        self.hint = Some(leader);
+        self.hints_followed += 1;
+        self.hints_followed <= HINTS_IN_A_ROW
+    }
+
+    /// A session stands: what was said before is forgotten.
+    pub(crate) fn settled(&mut self) {
+        self.hint = None;
+        self.hints_followed = 0;
+    }
+
+    /// A pause was made: hints are believed again.
+    pub(crate) fn rested(&mut self) {
+        self.hints_followed = 0;
+    }
+
+    /// Whom to try next: where the leader is said to be, or else the next manager in turn.
+    pub(crate) fn choose(&mut self) -> Option<Remote> {
+        if let Some(addr) = self.hint.take() {
+            let node = self.known.iter().find(|peer| peer.addr == addr).map(|peer| peer.node_id.clone());
+            return Some(Remote { addr, node });
+        }
+        if self.known.is_empty() {
+            return None;
+        }
+        let peer = &self.known[self.next % self.known.len()];
+        self.next = self.next.wrapping_add(1);
+        Some(Remote { addr: peer.addr, node: Some(peer.node_id.clone()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn managers(count: u16) -> Vec<ManagerPeer> {
+        let mut rng = StdRng::seed_from_u64(1);
+        (0..count)
+            .map(|number| ManagerPeer {
+                node_id: NodeId::generate(&mut rng),
+                addr: SocketAddr::from(([127, 0, 0, 1], 1000 + number)),
+            })
+            .collect()
+    }
+
+    fn port(remotes: &mut Remotes) -> u16 {
+        remotes.choose().unwrap().addr.port()
+    }
+
+    #[test]
+    fn managers_are_tried_in_turn() {
+        let mut remotes = Remotes::new(managers(3), 2);
+
+        assert_eq!([port(&mut remotes), port(&mut remotes), port(&mut remotes)], [1002, 1000, 1001]);
+    }
+
+    #[test]
+    fn a_hint_is_followed_once_and_only_so_often_in_a_row() {
+        let mut remotes = Remotes::new(managers(3), 0);
+        let leader = SocketAddr::from(([127, 0, 0, 1], 1002));
+
+        assert!(remotes.hint(leader));
+        let chosen = remotes.choose().unwrap();
+        assert_eq!(chosen.node, Some(remotes.known[2].node_id.clone()));
+        assert_eq!(port(&mut remotes), 1000);
+
+        assert!(remotes.hint(leader));
+        assert!(remotes.hint(leader));
+        assert!(!remotes.hint(leader));
+        remotes.rested();
+        assert!(remotes.hint(leader));
+    }
+
+    #[test]
+    fn an_empty_list_teaches_nothing() {
+        let mut remotes = Remotes::new(managers(1), 0);
+
+        remotes.learn(&[]);
+
+        assert_eq!(remotes.known.len(), 1);
+        assert_eq!(Remotes::new(Vec::new(), 0).choose(), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! What only the leader runs, for as long as its term lasts.
+//!
+//! ```text
+//! raft says "you lead"  ──> barrier: all that was committed before is applied here
+//!                       ──> seed: the beginning of the swarm, where there is none yet
+//!                       ──> the term: dispatcher, its line to the store, role reconciler   one JoinSet, one token
+//! leadership or a component ends ──> the rest is cancelled and awaited ──> the next term, if there is one
+//! ```
+//!
+//! Every component is built afresh from the store alone, so no timer of a former term can act in a later one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gossip::GossipView;
+use model::{NodeId, SwarmError};
+use raft::{Raft, RaftStatus};
+use store::Store;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::dispatcher::{Dispatcher, DispatcherTerm};
+use crate::roles::RoleReconciler;
+use crate::seed::{self, Genesis};
+
+/// Before a term that ended while this member still leads is begun again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs the leader's components whenever this member leads.
+#[derive(Debug)]
+pub(crate) struct Leader {
+    pub(crate) me: NodeId,
+    pub(crate) store: Store,
+    pub(crate) raft: Raft,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) gossip: watch::Receiver<GossipView>,
+    pub(crate) genesis: Option<Genesis>,
+}
+
+impl Leader {
+    /// Runs term after term until cancelled or until raft has stopped.
+    pub(crate) async fn run(self, cancel: CancellationToken) {
+        let mut status = self.raft.status();
+        while let Some(term) = next_term(&mut status, &cancel).await {
+            info!(term, "leading");
+            let token = cancel.child_token();
+            let outcome = self.lead(term, &mut status, &token).await;
+            self.dispatcher.end();
+            match outcome {
+                Ok(()) => info!(term, "no longer leading"),
+                Err(error) => {
+                    warn!(term, %error, "the term ended early");
+                    tokio::select! {
+                        () = cancel.cancelled() => return,
+                        () = tokio::time::sleep(PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// One term, from barrier to the last component's end.
+    async fn lead(
+        &self,
+        term: u64,
+        status: &mut watch::Receiver<RaftStatus>,
+        token: &CancellationToken,
+    ) -> Result<(), SwarmError> {
+        let _ends_with_this_call = token.clone().drop_guard();
+        let prepared = tokio::select! {
+            prepared = self.prepare() => prepared,
+            () = deposed(status, term) => return Ok(()),
+            () = token.cancelled() => return Ok(()),
+        };
+        prepared?;
+
+        let dispatcher_term = Arc::new(DispatcherTerm::new(self.store.clone(), self.gossip.clone(), token.clone()));
+        let mut components: JoinSet<(&'static str, Result<(), SwarmError>)> = JoinSet::new();
+        let (judge, line) = (Arc::clone(&dispatcher_term), Arc::clone(&dispatcher_term));
+        components.spawn(async move { ("dispatcher", judge.run().await) });
+        components.spawn(async move { ("status line", line.write_statuses().await) });
+        let roles = RoleReconciler::new(self.me.clone(), self.store.clone(), self.raft.clone()).run(token.clone());
+        components.spawn(async move { ("role reconciler", roles.await) });
+        self.dispatcher.begin(dispatcher_term);
+
+        let first = tokio::select! {
+            first = components.join_next() => first,
+            () = deposed(status, term) => None,
+            () = token.cancelled() => None,
+        };
+        self.dispatcher.end();
+        token.cancel();
+        while let Some(ended) = components.join_next().await {
+            debug!(?ended, "component of the term ended");
+        }
+        match first {
+            Some(Ok((name, Err(error)))) => Err(SwarmError::new(error.kind, format!("{name}: {}", error.message))),
+            Some(Ok((name, Ok(())))) => Err(SwarmError::internal(format!("{name} ended by itself"))),
+            Some(Err(panic)) => Err(SwarmError::internal(panic.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// The barrier, and the beginning of the swarm.
+    async fn prepare(&self) -> Result<(), SwarmError> {
+        let point = self.raft.read_point().await.map_err(|error| SwarmError::unavailable(error.to_string()))?;
+        self.raft.wait_applied(point.index).await.map_err(|error| SwarmError::unavailable(error.to_string()))?;
+        match &self.genesis {
+            Some(genesis) => seed::commit(&self.store, genesis.clone()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Waits until this member leads; gives the term, or `None` where there will be none.
+async fn next_term(status: &mut watch::Receiver<RaftStatus>, cancel: &CancellationToken) -> Option<u64> {
+    tokio::select! {
+        () = cancel.cancelled() => None,
+        leading = status.wait_for(|status| status.is_leader) => leading.ok().map(|status| status.term),
+    }
+}
+
+/// Waits until this member leads no more in this term.
+async fn deposed(status: &mut watch::Receiver<RaftStatus>, term: u64) {
+    // An error means that raft has stopped, which ends the term as well.
+    let _ = status.wait_for(|status| !status.is_leader || status.term != term).await;
+}
