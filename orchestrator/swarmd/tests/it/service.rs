@@ -1,0 +1,325 @@
+//! `swarmd service` on a host without systemd: a mount, PID, network and UTS namespace with folders of its own.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+use links::Process;
+use links::namespace::{inside, spawn_isolated};
+use model::{
+    BOOTSTRAP_FORMAT, Bootstrap, ErrorKind, GossipKey, Host as BootstrapHost, InstallRequest, Role, Secret,
+    ServiceRefusal, ServiceReport, Supervision,
+};
+
+use crate::wait::{PATIENCE, eventually};
+
+/// Gives the host folders of its own in memory, then waits for its end.
+const BOOT: &str = "
+    set -e
+    mount --make-rprivate /
+    mount -t proc proc /proc
+    for folder in /var/lib /var/log /usr/local/bin /etc/cron.d /run; do mount -t tmpfs tmpfs $folder; done
+    hostname node-host
+    ip link set lo up
+    echo up
+    exec cat";
+
+/// All that an installation might leave.
+const SNAPSHOT: &str = "
+    find /run /var/lib /var/log /usr/local/bin /etc/cron.d /etc/init.d /etc/systemd/system | sort
+    cat /proc/mounts
+    ps -eo args | grep -v defunct | sort";
+
+/// A host; ends with the test.
+struct Host {
+    process: Process,
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self::booted_by(BOOT)
+    }
+
+    fn booted_by(script: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = spawn_isolated(command, Vec::new()).unwrap();
+        let mut word = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut word).unwrap();
+        assert_eq!(word, "up\n", "the host does not come up");
+        Self { process: Process::of(child.id()).unwrap(), child, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Runs the binary that was just built, as one that has been uploaded to some place.
+    fn uploaded(&self, arguments: &[&str], input: &[u8]) -> Output {
+        self.run(env!("CARGO_BIN_EXE_swarmd"), arguments, input)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], input: &[u8]) -> Output {
+        let file = self.folder.path().join("input");
+        fs::write(&file, input).unwrap();
+        let stdin = fs::File::open(&file).unwrap();
+        inside(&self.process, || {
+            Command::new(program).args(arguments).stdin(Stdio::from(stdin)).current_dir("/").output().unwrap()
+        })
+        .unwrap()
+    }
+
+    fn install(&self, request: &InstallRequest) -> ServiceReport {
+        report(&self.uploaded(&["service", "install"], &serde_json::to_vec(request).unwrap()))
+    }
+
+    fn refuses_to_install(&self, request: &InstallRequest) -> ServiceRefusal {
+        refusal(&self.uploaded(&["service", "install"], &serde_json::to_vec(request).unwrap()))
+    }
+
+    fn service(&self, arguments: &[&str]) -> ServiceReport {
+        report(&self.run("/usr/local/bin/swarmd", &[&["service"], arguments].concat(), b""))
+    }
+
+    fn shell(&self, script: &str) -> String {
+        String::from_utf8(self.run("sh", &["-c", script], b"").stdout).unwrap().trim_end().to_owned()
+    }
+
+    fn pid_in(&self, file: &str) -> String {
+        self.shell(&format!("cut -d' ' -f1 /run/swarmd/{file}"))
+    }
+
+    fn agents(&self) -> usize {
+        self.shell("ps -eo args | grep -c '^/usr/local/bin/swarmd run'").parse().unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        if let Ok(Some(handle)) = self.process.open() {
+            let _ = handle.wait(PATIENCE);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+fn report(output: &Output) -> ServiceReport {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn refusal(output: &Output) -> ServiceRefusal {
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn request(mark: &str) -> InstallRequest {
+    InstallRequest {
+        mark: mark.into(),
+        cluster_name: "lab".into(),
+        hostname: "node-1".into(),
+        unit: None,
+        labels: std::collections::BTreeMap::new(),
+        bootstrap: None,
+    }
+}
+
+/// A file for a host of this name and address; what is in it is of no use.
+fn bootstrap(hostname: &str, address: &str) -> Bootstrap {
+    Bootstrap {
+        format: BOOTSTRAP_FORMAT,
+        nonce: "once".into(),
+        host: BootstrapHost { hostname: hostname.into(), advertise_addr: format!("{address}:2377").parse().unwrap() },
+        cluster_id: "0000000000000000000000001".parse().unwrap(),
+        node_id: "0000000000000000000000002".parse().unwrap(),
+        role: Role::Worker,
+        certificate: String::new(),
+        key: Secret::new(""),
+        roots: Vec::new(),
+        gossip_key: GossipKey { id: 1, key: Secret::new("") },
+        roster: Vec::new(),
+        seed: None,
+    }
+}
+
+#[test]
+fn an_uploaded_agent_puts_itself_in_place_and_serves() {
+    let host = Host::new();
+
+    let report = host.install(&request("k3v9"));
+
+    assert_eq!(report.supervision, Supervision::Supervisor);
+    assert!(report.is_running);
+    assert_eq!(report.starts_at_boot, None);
+    assert_eq!(host.shell("stat -c %a /usr/local/bin/swarmd /var/lib/swarmd /run/swarmd"), "755\n700\n700");
+}
+
+#[test]
+fn installing_twice_leaves_the_agent_alone() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+    let agent = host.pid_in("agent.pid");
+
+    host.install(&request("k3v9"));
+
+    assert_eq!(host.pid_in("agent.pid"), agent);
+}
+
+#[test]
+fn an_agent_that_is_killed_comes_back() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+    let agent = host.pid_in("agent.pid");
+
+    host.shell(&format!("kill -KILL {agent}"));
+
+    eventually(|| host.pid_in("agent.pid") != agent && host.service(&["status"]).is_running);
+}
+
+#[test]
+fn the_agent_of_a_killed_supervisor_lives_on_until_both_are_replaced() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+    let agent = host.pid_in("agent.pid");
+
+    host.shell(&format!("kill -KILL {}", host.pid_in("supervisor.pid")));
+
+    assert!(host.service(&["status"]).is_running);
+    assert!(host.service(&["start"]).is_running);
+    assert_ne!(host.pid_in("agent.pid"), agent);
+    assert_eq!(host.agents(), 1);
+}
+
+#[test]
+fn a_stopped_agent_stays_down_until_it_is_started() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+
+    assert!(!host.service(&["stop"]).is_running);
+    assert_eq!(host.agents(), 0);
+    assert!(host.service(&["start"]).is_running);
+}
+
+#[test]
+fn removal_leaves_the_host_as_it_was() {
+    let host = Host::new();
+    let before = host.shell(SNAPSHOT);
+    host.install(&request("k3v9"));
+    assert_ne!(host.shell(SNAPSHOT), before);
+
+    host.service(&["remove", "--mark", "k3v9"]);
+
+    assert_eq!(host.shell(SNAPSHOT), before);
+}
+
+#[test]
+fn removal_may_be_repeated() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+    host.service(&["remove", "--mark", "k3v9"]);
+    let before = host.shell(SNAPSHOT);
+
+    report(&host.uploaded(&["service", "remove", "--mark", "k3v9"], b""));
+
+    assert_eq!(host.shell(SNAPSHOT), before);
+}
+
+#[test]
+fn a_host_of_another_cluster_is_left_alone() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+    let before = host.shell(SNAPSHOT);
+
+    let installing = host.refuses_to_install(&request("other"));
+    let removing = refusal(&host.uploaded(&["service", "remove", "--mark", "other"], b""));
+
+    assert_eq!(installing.error, "the host belongs to the cluster `lab` already (mark k3v9)");
+    assert_eq!(removing.error, installing.error);
+    assert_eq!(host.shell(SNAPSHOT), before);
+}
+
+#[test]
+fn state_that_nobody_installed_is_left_alone() {
+    let host = Host::new();
+    host.shell("mkdir /var/lib/swarmd; echo precious > /var/lib/swarmd/node.json");
+
+    let refusal = host.refuses_to_install(&request("k3v9"));
+    report(&host.uploaded(&["service", "remove", "--mark", "k3v9"], b""));
+
+    assert_eq!(refusal.kind, ErrorKind::AlreadyExists);
+    assert_eq!(host.shell("cat /var/lib/swarmd/node.json"), "precious");
+}
+
+#[test]
+fn a_mark_that_cannot_be_read_is_kept_as_it_is() {
+    let host = Host::new();
+    host.shell("mkdir /var/lib/swarmd; printf '{\"mark\":' > /var/lib/swarmd/installation.json");
+
+    let refusal = host.refuses_to_install(&request("k3v9"));
+
+    assert!(refusal.hint.unwrap().contains("may belong to another cluster"));
+    assert_eq!(host.shell("cat /var/lib/swarmd/installation.json"), "{\"mark\":");
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused_with_its_holder() {
+    let host = Host::new();
+    host.shell(
+        "python3 -c 'import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((\"\", 7946))
+open(\"/run/bound\", \"w\").close()
+time.sleep(60)' >/dev/null 2>&1 &
+        until [ -e /run/bound ]; do :; done",
+    );
+    let before = host.shell(SNAPSHOT);
+
+    let refusal = host.refuses_to_install(&request("k3v9"));
+
+    let pid = host.shell("ps -eo pid,args | awk '/import socket/ && !/awk/ {print $1; exit}'");
+    assert_eq!(refusal.error, format!("port 7946/udp is taken by `python3` (pid {pid})"));
+    assert_eq!(host.shell(SNAPSHOT), before);
+}
+
+#[test]
+fn a_bootstrap_file_for_another_host_changes_nothing() {
+    let host = Host::new();
+    let before = host.shell(SNAPSHOT);
+
+    for foreign in [bootstrap("node-2", "127.0.0.1"), bootstrap("node-1", "192.0.2.7")] {
+        let refusal = host.refuses_to_install(&InstallRequest { bootstrap: Some(foreign), ..request("k3v9") });
+
+        assert_eq!(refusal.kind, ErrorKind::InvalidArgument);
+    }
+
+    assert_eq!(host.shell(SNAPSHOT), before);
+}
+
+#[test]
+fn keys_stay_in_memory_where_the_run_folder_is_on_a_disk() {
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let bind = format!("mount --bind {} /run; hostname", disk.path().display());
+    let host = Host::booted_by(&BOOT.replace(" /run;", ";").replace("hostname", &bind));
+    let file_system = "stat -f -c %T /run/swarmd";
+
+    host.install(&request("k3v9"));
+    let installed = host.shell(file_system);
+    host.service(&["remove", "--mark", "k3v9"]);
+
+    assert_eq!(installed, "tmpfs");
+    assert_eq!(host.shell("ls -d /run/swarmd 2>/dev/null; grep -c ' /run/swarmd ' /proc/mounts"), "0");
+}
+
+#[test]
+fn a_cron_that_runs_starts_the_agent_at_boot() {
+    let host = Host::new();
+    host.shell("cp \"$(command -v sleep)\" /run/cron && (/run/cron 60 >/dev/null 2>&1 &)");
+
+    let installed = host.install(&request("k3v9"));
+    let table = host.shell("cat /etc/cron.d/swarmd");
+    host.service(&["remove", "--mark", "k3v9"]);
+
+    assert_eq!(installed.starts_at_boot.as_deref(), Some("cron"));
+    assert!(table.contains("@reboot root /usr/local/bin/swarmd service start"));
+    assert_eq!(host.shell("ls /etc/cron.d"), "");
+}
