@@ -1,1 +1,29 @@
-//! Placeholder while the crate is being laid out.
+//! The Docker Engine API of a node: what the stock `docker` CLI and Docker's SDKs speak to.
+//!
+//! ```text
+//! unix socket (root only) ┐                 version prefix ┐
+//!                         ├─ serve ─ peer ─ api ───────────┤ headers ─ routes ─ node::SwarmNode, engine::Engine
+//! TLS 2376 (client CA)    ┘                 404, 501       ┘              └─── views: model objects as Docker shows them
+//! ```
+//!
+//! Nothing is decided here: a route reads its request as Docker does, asks the node, and answers in Docker's form.
+//! `orchestrator/design/engine-api.md` lists the calls that stand and the rules that all of them keep.
+
+#![forbid(unsafe_code)]
+
+mod api;
+mod body;
+mod error;
+mod filters;
+mod lookup;
+mod moment;
+mod query;
+mod respond;
+mod routes;
+mod serve;
+mod spec;
+mod unserved;
+mod version;
+mod views;
+
+pub use serve::{ApiServer, ServeError, SocketError, TlsSettings, UnixSocket};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model::{EngineDescription, NodeDescription, TlsInfo};
+use model::{EngineDescription, NodeDescription, Plugin, TlsInfo};
 
 use crate::event::EventLog;
 use crate::facts::HostFacts;
@@ -65,6 +65,11 @@ impl Engine {
         &self.events
     }
 
+    /// The drivers that stand: none so far, and nobody must be told otherwise. The scheduler goes by this list.
+    pub fn plugins(&self) -> Vec<Plugin> {
+        Vec::new()
+    }
+
     /// What the machine is at this moment. Reads a few small files of the kernel.
     pub fn facts(&self) -> HostFacts {
         HostFacts::read()
@@ -80,8 +85,7 @@ impl Engine {
             engine: EngineDescription {
                 engine_version: VERSION.to_owned(),
                 labels: self.settings.labels.clone(),
-                // No volume, network or log driver stands yet; the scheduler must not be told otherwise.
-                plugins: Vec::new(),
+                plugins: self.plugins(),
             },
             tls: TlsInfo::default(),
             prefixes: prefixes::read(),

@@ -128,6 +128,11 @@ impl EventLog {
         let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         (past.iter().cloned().collect(), EventReceiver(self.coming.subscribe()))
     }
+
+    /// How many readers wait for what comes.
+    pub fn readers(&self) -> usize {
+        self.coming.receiver_count()
+    }
 }
 
 impl Default for EventLog {

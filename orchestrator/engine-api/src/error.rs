@@ -1,0 +1,85 @@
+//! A refusal as an HTTP client sees it: a status, and `{"message": …}`.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Serialize;
+
+use model::{ErrorKind, SwarmError};
+
+use crate::respond::json;
+
+/// Why a request was refused. The message is what the user of `docker` reads after "Error response from daemon:".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct ApiError {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// The request is wrong (400).
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// Docker offers it, this engine does not (501).
+    pub(crate) fn not_offered(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
+    /// There is no such path, or not with this method (404, in Docker's words).
+    pub(crate) fn page_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "page not found")
+    }
+}
+
+impl From<SwarmError> for ApiError {
+    fn from(error: SwarmError) -> Self {
+        let status = match error.kind {
+            ErrorKind::InvalidArgument | ErrorKind::FailedPrecondition => StatusCode::BAD_REQUEST,
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::AlreadyExists => StatusCode::CONFLICT,
+            ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
+            ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+            ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self { status, message: error.message }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Refusal {
+            message: String,
+        }
+        json(self.status, &Refusal { message: self.message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_error_has_its_status() {
+        let check = |kind, expected: u16| {
+            assert_eq!(ApiError::from(SwarmError::new(kind, "x")).status.as_u16(), expected, "{kind:?}");
+        };
+        check(ErrorKind::InvalidArgument, 400);
+        check(ErrorKind::FailedPrecondition, 400);
+        check(ErrorKind::Unauthenticated, 401);
+        check(ErrorKind::PermissionDenied, 403);
+        check(ErrorKind::NotFound, 404);
+        check(ErrorKind::AlreadyExists, 409);
+        check(ErrorKind::Internal, 500);
+        check(ErrorKind::Unimplemented, 501);
+        check(ErrorKind::Unavailable, 503);
+    }
+}

@@ -1,0 +1,128 @@
+//! The `filters` of a list: JSON in either of Docker's two shapes, and how their values match.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::error::ApiError;
+use crate::query::Query;
+
+/// Filters by key. No key, or a key without values, lets everything through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filters(BTreeMap<String, BTreeSet<String>>);
+
+impl Filters {
+    /// Reads `{"label":{"a=b":true}}` (of today's clients) and `{"label":["a=b"]}` (of old ones and SDKs).
+    ///
+    /// # Errors
+    /// It is neither, or a key is not among those accepted; in Docker's words.
+    pub(crate) fn read(query: &Query, accepted: &[&str]) -> Result<Self, ApiError> {
+        let text = query.text("filters");
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let malformed = || ApiError::invalid("invalid filter");
+        let shapes: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|_| malformed())?;
+        let mut filters = BTreeMap::new();
+        for (key, shape) in shapes {
+            if !accepted.contains(&key.as_str()) {
+                return Err(ApiError::invalid(format!("invalid filter '{key}'")));
+            }
+            filters.insert(key, values(shape).ok_or_else(malformed)?);
+        }
+        Ok(Self(filters))
+    }
+
+    /// The values of a key.
+    pub(crate) fn values(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.0.get(key).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether a text is one of the values.
+    pub(crate) fn admits(&self, key: &str, text: &str) -> bool {
+        self.is_open(key) || self.values(key).any(|value| value == text)
+    }
+
+    /// Whether a text begins with one of the values.
+    pub(crate) fn admits_prefix(&self, key: &str, text: &str) -> bool {
+        self.is_open(key) || self.values(key).any(|value| text.starts_with(value))
+    }
+
+    /// Whether labels have all that is asked for: `key`, or `key=value`.
+    pub(crate) fn admits_labels(&self, key: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.values(key).all(|wanted| {
+            let (name, value) = wanted.split_once('=').unwrap_or((wanted, ""));
+            labels.get(name).is_some_and(|label| value.is_empty() || label == value)
+        })
+    }
+
+    fn is_open(&self, key: &str) -> bool {
+        self.values(key).next().is_none()
+    }
+}
+
+fn values(shape: Value) -> Option<BTreeSet<String>> {
+    match shape {
+        Value::Null => Some(BTreeSet::new()),
+        Value::Object(flags) => {
+            let is_flag = |flag: &Value| flag.is_boolean() || flag.is_null();
+            flags.values().all(is_flag).then(|| flags.into_iter().map(|(value, _)| value).collect())
+        }
+        Value::Array(values) => {
+            values.into_iter().map(|value| if let Value::String(text) = value { Some(text) } else { None }).collect()
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Filters, String> {
+        let query = Query::parse(&format!("filters={text}"));
+        Filters::read(&query, &["id", "label"]).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn both_shapes_are_read() {
+        let expected = Filters(BTreeMap::from([("label".to_owned(), BTreeSet::from(["a=b".to_owned()]))]));
+
+        assert_eq!(read(r#"{"label":{"a=b":true}}"#), Ok(expected.clone()));
+        assert_eq!(read(r#"{"label":["a=b"]}"#), Ok(expected));
+        assert_eq!(read(""), Ok(Filters::default()));
+        assert_eq!(read("{}"), Ok(Filters::default()));
+        assert!(read(r#"{"label":null}"#).unwrap().admits("label", "anything"));
+    }
+
+    #[test]
+    fn unknown_keys_and_other_shapes_are_refused() {
+        assert_eq!(read(r#"{"color":["red"]}"#).unwrap_err(), "invalid filter 'color'");
+        for text in ["x", "[]", "1", r#"{"label":"a"}"#, r#"{"label":[1]}"#, r#"{"label":{"a":1}}"#] {
+            assert_eq!(read(text).unwrap_err(), "invalid filter", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_enough_where_docker_says_so() {
+        let filters = read(r#"{"id":["ab","xy"]}"#).unwrap();
+
+        assert!(filters.admits_prefix("id", "abc") && filters.admits_prefix("id", "xyz"));
+        assert!(!filters.admits_prefix("id", "a") && !filters.admits("id", "abc"));
+        assert!(filters.admits_prefix("label", "anything"));
+    }
+
+    #[test]
+    fn every_label_asked_for_must_be_there() {
+        let labels = BTreeMap::from([("disk".to_owned(), "ssd".to_owned()), ("zone".to_owned(), "a".to_owned())]);
+        let check = |text: &str, expected: bool| {
+            assert_eq!(read(text).unwrap().admits_labels("label", &labels), expected, "{text}");
+        };
+        check(r#"{"label":["disk"]}"#, true);
+        check(r#"{"label":["disk="]}"#, true);
+        check(r#"{"label":["disk=ssd","zone=a"]}"#, true);
+        check(r#"{"label":["disk=ssd","zone=b"]}"#, false);
+        check(r#"{"label":["rack"]}"#, false);
+        check("{}", true);
+    }
+}

@@ -1,0 +1,30 @@
+//! The calls that stand. Each file holds what belongs to one kind of object.
+
+mod events;
+mod nodes;
+mod swarm;
+mod system;
+
+use axum::Router;
+use axum::routing::{get, head, post};
+
+use crate::api::Api;
+
+/// All calls, without a version before them.
+pub(crate) fn all() -> Router<Api> {
+    Router::new()
+        .route("/_ping", head(system::ping_head).get(system::ping))
+        .route("/version", get(system::version))
+        .route("/info", get(system::info))
+        .route("/events", get(events::stream))
+        .route("/swarm", get(swarm::inspect))
+        .route("/swarm/init", post(swarm::init))
+        .route("/swarm/join", post(swarm::join))
+        .route("/swarm/leave", post(swarm::leave))
+        .route("/swarm/update", post(swarm::update))
+        .route("/swarm/unlockkey", get(swarm::unlock_key))
+        .route("/swarm/unlock", post(swarm::unlock))
+        .route("/nodes", get(nodes::list))
+        .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
+        .route("/nodes/{id}/update", post(nodes::update))
+}

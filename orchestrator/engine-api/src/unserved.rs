@@ -1,0 +1,150 @@
+//! The calls that Docker knows and this engine does not serve yet: they are told apart from typing errors.
+//!
+//! A call that comes to stand leaves this table.
+
+use http::Method;
+
+/// Methods and paths. `*` stands for one part of a path, `**` for one or more (names of images have slashes).
+const CALLS: &[(&str, &str)] = &[
+    ("POST", "/auth"),
+    ("POST", "/build"),
+    ("POST", "/build/cancel"),
+    ("POST", "/build/prune"),
+    ("POST", "/commit"),
+    ("GET", "/configs"),
+    ("POST", "/configs/create"),
+    ("GET", "/configs/*"),
+    ("DELETE", "/configs/*"),
+    ("POST", "/configs/*/update"),
+    ("POST", "/containers/create"),
+    ("GET", "/containers/json"),
+    ("POST", "/containers/prune"),
+    ("DELETE", "/containers/*"),
+    ("GET", "/containers/*/archive"),
+    ("HEAD", "/containers/*/archive"),
+    ("PUT", "/containers/*/archive"),
+    ("POST", "/containers/*/attach"),
+    ("GET", "/containers/*/attach/ws"),
+    ("GET", "/containers/*/changes"),
+    ("GET", "/containers/*/checkpoints"),
+    ("POST", "/containers/*/checkpoints"),
+    ("DELETE", "/containers/*/checkpoints/*"),
+    ("POST", "/containers/*/exec"),
+    ("GET", "/containers/*/export"),
+    ("GET", "/containers/*/json"),
+    ("POST", "/containers/*/kill"),
+    ("GET", "/containers/*/logs"),
+    ("POST", "/containers/*/pause"),
+    ("POST", "/containers/*/rename"),
+    ("POST", "/containers/*/resize"),
+    ("POST", "/containers/*/restart"),
+    ("POST", "/containers/*/start"),
+    ("GET", "/containers/*/stats"),
+    ("POST", "/containers/*/stop"),
+    ("GET", "/containers/*/top"),
+    ("POST", "/containers/*/unpause"),
+    ("POST", "/containers/*/update"),
+    ("POST", "/containers/*/wait"),
+    ("GET", "/distribution/**/json"),
+    ("GET", "/exec/*/json"),
+    ("POST", "/exec/*/resize"),
+    ("POST", "/exec/*/start"),
+    ("POST", "/grpc"),
+    ("POST", "/images/create"),
+    ("GET", "/images/get"),
+    ("GET", "/images/json"),
+    ("POST", "/images/load"),
+    ("POST", "/images/prune"),
+    ("GET", "/images/search"),
+    ("GET", "/images/**/get"),
+    ("GET", "/images/**/history"),
+    ("GET", "/images/**/json"),
+    ("POST", "/images/**/push"),
+    ("POST", "/images/**/tag"),
+    ("DELETE", "/images/**"),
+    ("GET", "/networks"),
+    ("POST", "/networks/create"),
+    ("POST", "/networks/prune"),
+    ("GET", "/networks/*"),
+    ("DELETE", "/networks/*"),
+    ("POST", "/networks/*/connect"),
+    ("POST", "/networks/*/disconnect"),
+    ("GET", "/plugins"),
+    ("POST", "/plugins/create"),
+    ("GET", "/plugins/privileges"),
+    ("POST", "/plugins/pull"),
+    ("GET", "/plugins/**/json"),
+    ("POST", "/plugins/**/disable"),
+    ("POST", "/plugins/**/enable"),
+    ("POST", "/plugins/**/push"),
+    ("POST", "/plugins/**/set"),
+    ("POST", "/plugins/**/upgrade"),
+    ("DELETE", "/plugins/**"),
+    ("GET", "/secrets"),
+    ("POST", "/secrets/create"),
+    ("GET", "/secrets/*"),
+    ("DELETE", "/secrets/*"),
+    ("POST", "/secrets/*/update"),
+    ("GET", "/services"),
+    ("POST", "/services/create"),
+    ("GET", "/services/*"),
+    ("DELETE", "/services/*"),
+    ("GET", "/services/*/logs"),
+    ("POST", "/services/*/update"),
+    ("POST", "/session"),
+    ("GET", "/system/df"),
+    ("GET", "/tasks"),
+    ("GET", "/tasks/*"),
+    ("GET", "/tasks/*/logs"),
+    ("GET", "/volumes"),
+    ("POST", "/volumes/create"),
+    ("POST", "/volumes/prune"),
+    ("GET", "/volumes/*"),
+    ("PUT", "/volumes/*"),
+    ("DELETE", "/volumes/*"),
+];
+
+/// Whether Docker knows the call.
+pub(crate) fn is_known(method: &Method, path: &str) -> bool {
+    let parts: Vec<_> = path.split('/').skip(1).collect();
+    CALLS.iter().any(|(known, pattern)| {
+        let pattern: Vec<_> = pattern.split('/').skip(1).collect();
+        method == known && matches(&pattern, &parts)
+    })
+}
+
+fn matches(pattern: &[&str], parts: &[&str]) -> bool {
+    match (pattern, parts) {
+        ([], []) => true,
+        ([_, ..], [] | ["", ..]) | ([], [_, ..]) => false,
+        (["**", rest @ ..], [_, tail @ ..]) => matches(rest, tail) || matches(pattern, tail),
+        (["*", rest @ ..], [_, tail @ ..]) => matches(rest, tail),
+        ([literal, rest @ ..], [part, tail @ ..]) => literal == part && matches(rest, tail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockers_calls_are_known_and_others_are_not() {
+        let check = |method: Method, path: &str, expected: bool| {
+            assert_eq!(is_known(&method, path), expected, "{method} {path}");
+        };
+        check(Method::GET, "/containers/json", true);
+        check(Method::GET, "/containers/abc/json", true);
+        check(Method::POST, "/containers/abc/start", true);
+        check(Method::GET, "/images/registry:5000/a/b/json", true);
+        check(Method::DELETE, "/images/a/b:latest", true);
+        check(Method::GET, "/distribution/library/busybox/json", true);
+        check(Method::POST, "/containers/json", false);
+        check(Method::GET, "/containers", false);
+        check(Method::GET, "/containers//json", false);
+        check(Method::GET, "/images//json", false);
+        check(Method::GET, "/distribution/json", false);
+        check(Method::GET, "/", false);
+        check(Method::GET, "", false);
+        check(Method::GET, "/nodes/x/y", false);
+    }
+}
