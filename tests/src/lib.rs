@@ -1,1 +1,7 @@
-//! Placeholder while the crate is being laid out.
+//! What the tests of real processes stand on: hosts made of namespaces, and a view of all that a host holds.
+
+#![forbid(unsafe_code)]
+
+pub mod hosts;
+
+pub use hosts::{Host, Hosts, Signal};
