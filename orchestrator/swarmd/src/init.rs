@@ -5,6 +5,7 @@
 //! when its host comes up. On SIGTERM the agent is stopped; whatever else still runs ends with this process, for the
 //! kernel kills a PID namespace whose first process has gone.
 
+use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -28,7 +29,6 @@ pub(crate) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
     }
     .enter()
     .context("failed to build the machine's root")?;
-    gate::ready_and_wait()?;
 
     run_dir::ensure()?;
     log::to_file(&Path::new(layout::LOG_DIR).join("init.log"), LogFormat::Text)?;
@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?
-        .block_on(keeper.run(is_installed, || Ok(())))
+        // Commands that come as soon as the gate is open find somebody who takes them.
+        .block_on(keeper.run(is_installed, || gate::ready_and_wait().map_err(io::Error::other)))
         .context("failed to keep the agent running")
 }

@@ -28,7 +28,7 @@ const BOOT: &str = "
 const SNAPSHOT: &str = "
     find /run /var/lib /var/log /usr/local/bin /etc/cron.d /etc/init.d /etc/systemd/system | sort
     cat /proc/mounts
-    ps -eo args | grep -v defunct | sort";
+    ps -C swarmd -o stat=,args= | grep -v '^Z'";
 
 /// A host; ends with the test.
 struct Host {
