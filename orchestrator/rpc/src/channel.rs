@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -21,7 +22,10 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::NodeId;
+use rustls_pki_types::CertificateDer;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::client::TlsStream;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -29,8 +33,9 @@ use tracing::debug;
 
 use crate::connect::{ConnectError, Secured, connect};
 use crate::identity::TlsState;
+use crate::peer::remaining_life;
 use crate::tasks::{Tasks, WeakTasks};
-use crate::tls::Snapshot;
+use crate::tls::{Snapshot, distrusted};
 
 /// How long a connection may be silent before it is asked for a sign of life.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(500);
@@ -108,6 +113,14 @@ impl Channel {
         self.0.addr
     }
 
+    /// Connects, unless there is a connection. An attempt goes on where the caller gives up waiting for it.
+    ///
+    /// # Errors
+    /// There is no connection.
+    pub async fn ready(&self) -> Result<(), ConnectError> {
+        self.link().await.map(|_| ())
+    }
+
     pub(crate) fn origin(&self) -> Uri {
         Uri::builder()
             .scheme("https")
@@ -118,7 +131,12 @@ impl Channel {
     }
 
     fn is_in_use(&self) -> bool {
-        Arc::strong_count(&self.0) > 1 || matches!(*lock(&self.0.slot), Slot::Ready(_) | Slot::Connecting(_))
+        let is_open = match &*lock(&self.0.slot) {
+            Slot::Idle => false,
+            Slot::Connecting(_) => true,
+            Slot::Ready(link) => !link.sender.is_closed(),
+        };
+        is_open || Arc::strong_count(&self.0) > 1
     }
 
     /// The open connection, or what comes of the attempt that is under way or starts now.
@@ -206,8 +224,7 @@ struct Driver {
 
 impl Driver {
     async fn run(mut self, snapshot: Arc<Snapshot>, report: watch::Sender<Option<Outcome>>) {
-        let outcome = self.open(&snapshot).await;
-        let (link, connection, secured_chain) = match outcome {
+        let Opened { link, connection, chain, life } = match self.open(&snapshot).await {
             Ok(opened) => opened,
             Err(error) => {
                 debug!(addr = %self.addr, error = %text(&error), "failed to connect");
@@ -225,21 +242,20 @@ impl Driver {
                 let error = result.err().map(|error| text(&error));
                 debug!(addr = %self.addr, error, "connection ended");
             }
-            () = distrusted(&mut self.changes, &secured_chain) => {
+            () = distrusted(&mut self.changes, |verifier| verifier.still_trusts_server(&chain)) => {
                 debug!(addr = %self.addr, "connection ended: its peer is no longer trusted");
+            }
+            () = tokio::time::sleep(life) => {
+                debug!(addr = %self.addr, "connection ended: the peer's certificate has expired");
             }
         }
     }
 
-    async fn open(
-        &self,
-        snapshot: &Snapshot,
-    ) -> Result<
-        (Link, impl Future<Output = hyper::Result<()>> + use<>, Vec<rustls_pki_types::CertificateDer<'static>>),
-        ConnectError,
-    > {
+    async fn open(&self, snapshot: &Snapshot) -> Result<Opened, ConnectError> {
+        let failed = |error: io::Error| ConnectError::Handshake { addr: self.addr, source: Arc::new(error) };
         let Secured { stream, chain } =
             connect(self.addr, self.expected.as_ref(), Arc::clone(&snapshot.client)).await?;
+        let life = remaining_life(&chain).map_err(|error| failed(io::Error::other(error)))?;
         let (sender, connection) = http2::Builder::new(self.tasks.clone())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
@@ -247,24 +263,17 @@ impl Driver {
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| ConnectError::Handshake {
-                addr: self.addr,
-                source: Arc::new(std::io::Error::other(error)),
-            })?;
-        Ok((Link { sender, generation: snapshot.generation }, connection, chain))
+            .map_err(|error| failed(io::Error::other(error)))?;
+        Ok(Opened { link: Link { sender, generation: snapshot.generation }, connection, chain, life })
     }
 }
 
-/// Returns when a change of the trust leaves the peer out.
-async fn distrusted(changes: &mut watch::Receiver<Arc<Snapshot>>, chain: &[rustls_pki_types::CertificateDer<'static>]) {
-    loop {
-        if !changes.borrow_and_update().verifier.still_trusts_server(chain) {
-            return;
-        }
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-    }
+/// A connection that is open and not driven yet.
+struct Opened {
+    link: Link,
+    connection: http2::Connection<TokioIo<TlsStream<TcpStream>>, Body, WeakTasks>,
+    chain: Vec<CertificateDer<'static>>,
+    life: Duration,
 }
 
 fn broken(error: &(dyn std::error::Error + 'static)) -> Status {

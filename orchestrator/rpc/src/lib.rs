@@ -24,6 +24,10 @@ mod serve;
 mod services;
 mod status;
 mod tasks;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use channel::{Channel, Connector};

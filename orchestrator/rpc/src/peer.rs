@@ -1,6 +1,9 @@
 //! Who is at the other end of a connection.
 
+use std::time::Duration;
+
 use ca::{CertificateError, CertificateInfo};
+use jiff::Timestamp;
 use model::{NodeId, Role, SwarmError};
 use rustls_pki_types::CertificateDer;
 use tonic::Status;
@@ -23,6 +26,13 @@ impl PeerIdentity {
         let info = CertificateInfo::from_der(leaf)?;
         Ok(Self { node_id: info.node_id, role: info.role })
     }
+}
+
+/// How long the certificate of a peer still lives.
+pub(crate) fn remaining_life(chain: &[CertificateDer<'_>]) -> Result<Duration, CertificateError> {
+    let leaf = chain.first().ok_or(CertificateError::Malformed)?;
+    let rest = CertificateInfo::from_der(leaf)?.not_after.duration_since(Timestamp::now());
+    Ok(Duration::try_from(rest).unwrap_or(Duration::ZERO))
 }
 
 /// The peer that sent a request; none where it presented no certificate.

@@ -4,14 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ca::CertificateInfo;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -24,9 +22,9 @@ use tracing::{debug, warn};
 
 use crate::channel::{PING_INTERVAL, PING_TIMEOUT};
 use crate::identity::TlsState;
-use crate::peer::PeerIdentity;
+use crate::peer::{PeerIdentity, remaining_life};
 use crate::tasks::Tasks;
-use crate::tls::{ALPN, Snapshot};
+use crate::tls::{ALPN, distrusted};
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -184,7 +182,7 @@ impl Server {
         let mut changes = self.tls.subscribe();
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = distrusted(&mut changes, chain) => None,
+            () = distrusted(&mut changes, |verifier| verifier.still_trusts_client(chain)) => None,
             () = tokio::time::sleep(lifetime) => None,
             () = self.cancel.cancelled() => {
                 connection.as_mut().graceful_shutdown();
@@ -199,24 +197,10 @@ impl Server {
 
 /// Who the peer is, and how long its connection may last.
 fn lifetime(chain: &[CertificateDer<'_>]) -> Result<(Option<PeerIdentity>, Duration), ca::CertificateError> {
-    let Some(leaf) = chain.first() else {
+    if chain.is_empty() {
         return Ok((None, GUEST_LIFETIME));
-    };
-    let info = CertificateInfo::from_der(leaf)?;
-    let rest = Duration::try_from(info.not_after.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
-    Ok((Some(PeerIdentity::of_chain(chain)?), rest))
-}
-
-/// Returns when a change of the trust leaves the peer out.
-async fn distrusted(changes: &mut watch::Receiver<Arc<Snapshot>>, chain: &[CertificateDer<'static>]) {
-    loop {
-        if !changes.borrow_and_update().verifier.still_trusts_client(chain) {
-            return;
-        }
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
-        }
     }
+    Ok((Some(PeerIdentity::of_chain(chain)?), remaining_life(chain)?))
 }
 
 /// Whether no later connection could be accepted either.

@@ -10,12 +10,13 @@ use tonic::{Code, Status};
 
 /// Names the leader's address in the metadata of a refusal.
 const LEADER_KEY: &str = "swarm-leader";
-/// The longest message that is sent; details travel in a header.
-const MAX_MESSAGE_LENGTH: usize = 4 * 1024;
+/// The longest message that is sent. It travels in headers twice, once with three bytes for one, and a client takes
+/// 16 KiB of headers.
+pub(crate) const MAX_MESSAGE_LENGTH: usize = 2 * 1024;
 
 /// Turns an error into a status that [`from_status`] turns back into the same error.
 ///
-/// Only a message of more than 4 KiB is cut.
+/// Only a message of more than 2 KiB is cut.
 pub fn to_status(error: SwarmError) -> Status {
     let error = SwarmError { message: truncate(error.message), ..error };
     let mut details = Vec::new();

@@ -22,6 +22,7 @@ use rustls::{
     SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::sync::watch;
 
 use crate::identity::{IdentityError, Parts};
 
@@ -71,6 +72,18 @@ impl Snapshot {
             None => None,
         };
         Ok(Self { server, client: Arc::new(client), verifier, generation: parts.generation })
+    }
+}
+
+/// Returns when a change leaves a peer out that was trusted before.
+pub(crate) async fn distrusted(
+    changes: &mut watch::Receiver<Arc<Snapshot>>,
+    is_trusted: impl Fn(&PeerVerifier) -> bool,
+) {
+    let left_out = changes.wait_for(|snapshot| !is_trusted(&snapshot.verifier)).await.is_ok();
+    if !left_out {
+        // Nobody is left who could change it.
+        std::future::pending().await
     }
 }
 
