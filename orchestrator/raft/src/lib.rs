@@ -34,6 +34,8 @@ mod serve;
 mod settings;
 mod status;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod types;
 mod wire;
@@ -49,8 +51,8 @@ pub use settings::RaftSettings;
 pub use status::RaftStatus;
 pub use transport::{MAX_MESSAGE_BYTES, RaftCallKind, Transport, TransportError};
 
-/// The largest proposal that the log takes: a transaction of the store and its frame.
-pub const MAX_PROPOSAL_BYTES: usize = (3 << 19) + (64 << 10);
+/// The largest proposal that the log takes; it fits a message with room for its frame.
+pub const MAX_PROPOSAL_BYTES: usize = (7 << 18) + (64 << 10);
 
 /// The file of the log.
 const LOG_FILE: &str = "raft.redb";

@@ -13,6 +13,8 @@ mod disk;
 mod queue;
 mod storage;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::path::Path;

@@ -112,7 +112,7 @@ impl Raft {
         };
         tokio::select! {
             biased;
-            changed = attempts => changed,
+            outcome = attempts => outcome,
             () = self.leadership_lost() => Err(ProposeError::Uncertain.into()),
             () = sleep(self.shared.settings.propose_timeout) => Err(ProposeError::Uncertain.into()),
         }

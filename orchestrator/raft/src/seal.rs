@@ -145,12 +145,12 @@ mod tests {
         }
 
         #[test]
-        fn a_record_with_any_bit_changed_does_not_open(content: Vec<u8>, byte: prop::sample::Index, bit in 0..8) {
+        fn a_record_with_any_bit_changed_does_not_open(content: Vec<u8>, byte: prop::sample::Index, bit in 0_u8..8) {
             let sealer = sealer(1);
             let mut record = sealer.seal(Place::State("vote"), &content);
             let at = byte.index(record.len());
 
-            record[at] ^= 1 << bit;
+            record[at] ^= 1_u8 << bit;
 
             prop_assert!(sealer.open(Place::State("vote"), &record).is_err());
         }

@@ -1,0 +1,144 @@
+//! A transaction: reads and changes against one state, all or nothing.
+//!
+//! It runs on the leader, in line with all others, never waits, and sees its own changes. Until it is committed the
+//! versions of what it changed are provisional; callers read them from a view afterwards.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use model::{ErrorKind, SwarmError, Version};
+
+use crate::Snapshot;
+use crate::codec::encoded_length;
+use crate::state::State;
+use crate::table::{Change, Table};
+use crate::tables::{AnyChange, Tables};
+
+/// The most that the changes of one transaction may take (SwarmKit's limit): 1.5 MiB.
+pub const MAX_TRANSACTION_BYTES: usize = 3 << 19;
+
+/// A transaction: what it changes is seen by itself at once, by others when it is committed.
+#[derive(Debug)]
+pub struct Transaction {
+    state: Arc<State>,
+    /// The version that what it changes has until it is committed: greater than any before.
+    provisional: Version,
+    changes: Vec<AnyChange>,
+    bytes: usize,
+}
+
+/// What a transaction came to.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    pub(crate) state: Arc<State>,
+    pub(crate) changes: Vec<AnyChange>,
+    pub(crate) bytes: usize,
+}
+
+impl Transaction {
+    /// Begins a transaction on a state, at a time, as part of the entry after `base`.
+    pub(crate) fn new(state: &Arc<State>, base: u64, time: Timestamp) -> Self {
+        let mut state = Arc::clone(state);
+        if state.time != time {
+            Arc::make_mut(&mut state).time = time;
+        }
+        Self { state, provisional: Version(base + 1), changes: Vec::new(), bytes: 0 }
+    }
+
+    /// The state with the changes made so far.
+    pub fn view(&self) -> Snapshot {
+        Snapshot(Arc::clone(&self.state))
+    }
+
+    /// Ends the transaction.
+    pub(crate) fn finish(self) -> Result<Changed, SwarmError> {
+        if self.bytes > MAX_TRANSACTION_BYTES {
+            return Err(SwarmError::invalid(format!(
+                "the transaction has {} bytes of changes, the limit is {MAX_TRANSACTION_BYTES}",
+                self.bytes
+            )));
+        }
+        Ok(Changed { state: self.state, changes: self.changes, bytes: self.bytes })
+    }
+
+    pub(crate) fn create<T: Table>(&mut self, object: T::Object) -> Result<(), SwarmError>
+    where
+        Tables: AsRef<T>,
+        AnyChange: From<Change<T>>,
+    {
+        if self.table::<T>().get(&T::key(&object)).is_some() {
+            return Err(SwarmError::new(ErrorKind::AlreadyExists, format!("{} already exists", named::<T>(&object))));
+        }
+        self.record(Change::<T>::Put(object));
+        Ok(())
+    }
+
+    pub(crate) fn update<T: Table>(
+        &mut self,
+        key: &T::Key,
+        version: Option<Version>,
+        change: impl FnOnce(&mut T::Object),
+    ) -> Result<(), SwarmError>
+    where
+        Tables: AsRef<T>,
+        AnyChange: From<Change<T>>,
+    {
+        let known = self.table::<T>().get(key).ok_or_else(|| missing::<T>(key))?;
+        if version.is_some_and(|version| version != T::meta(known).version) {
+            return Err(SwarmError::out_of_sequence());
+        }
+        let mut object = T::Object::clone(known);
+        change(&mut object);
+        *T::meta_mut(&mut object) = T::meta(known).clone();
+        if T::key(&object) != *key {
+            return Err(SwarmError::internal(format!("{} cannot change its id", named::<T>(known))));
+        }
+        if object != **known {
+            self.record(Change::<T>::Put(object));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove<T: Table>(&mut self, key: &T::Key) -> Result<(), SwarmError>
+    where
+        Tables: AsRef<T>,
+        AnyChange: From<Change<T>>,
+    {
+        if self.table::<T>().get(key).is_none() {
+            return Err(missing::<T>(key));
+        }
+        self.record(Change::<T>::Remove(key.clone()));
+        Ok(())
+    }
+
+    fn table<T: Table>(&self) -> &T
+    where
+        Tables: AsRef<T>,
+    {
+        self.state.tables.as_ref()
+    }
+
+    fn record<T: Table>(&mut self, change: Change<T>)
+    where
+        AnyChange: From<Change<T>>,
+    {
+        let change = AnyChange::from(change);
+        self.bytes += encoded_length(&change);
+        Arc::make_mut(&mut self.state).change(change.clone(), self.provisional);
+        self.changes.push(change);
+    }
+}
+
+fn named<T: Table>(object: &T::Object) -> String {
+    describe::<T>(&T::key(object))
+}
+
+fn missing<T: Table>(key: &T::Key) -> SwarmError {
+    SwarmError::not_found(format!("{} not found", describe::<T>(key)))
+}
+
+/// `node 4x…`, and plain `swarm` where there is only one.
+fn describe<T: Table>(key: &T::Key) -> String {
+    let key = format!("{key:?}");
+    if key == "()" { T::KIND.to_owned() } else { format!("{} {key}", T::KIND) }
+}
