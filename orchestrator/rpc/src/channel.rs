@@ -169,7 +169,6 @@ impl Channel {
             expected: self.0.expected.clone(),
             changes: self.0.tls.subscribe(),
             slot: Arc::clone(&self.0.slot),
-            tasks: self.0.tasks.weak(),
         };
         self.0.tasks.spawn(driver.run(snapshot, report));
         attempt
@@ -219,12 +218,12 @@ struct Driver {
     expected: Option<NodeId>,
     changes: watch::Receiver<Arc<Snapshot>>,
     slot: Arc<Mutex<Slot>>,
-    tasks: WeakTasks,
 }
 
 impl Driver {
     async fn run(mut self, snapshot: Arc<Snapshot>, report: watch::Sender<Option<Outcome>>) {
-        let Opened { link, connection, chain, life } = match self.open(&snapshot).await {
+        let tasks = Tasks::default();
+        let Opened { link, connection, chain, life } = match self.open(&snapshot, tasks.weak()).await {
             Ok(opened) => opened,
             Err(error) => {
                 debug!(addr = %self.addr, error = %text(&error), "failed to connect");
@@ -237,8 +236,14 @@ impl Driver {
         report.send_replace(Some(Ok(link)));
         drop(report);
 
+        // When nobody can call any more, streams that are open still go on.
+        let served = async {
+            let result = connection.await;
+            tasks.finished().await;
+            result
+        };
         tokio::select! {
-            result = connection => {
+            result = served => {
                 let error = result.err().map(|error| text(&error));
                 debug!(addr = %self.addr, error, "connection ended");
             }
@@ -251,12 +256,12 @@ impl Driver {
         }
     }
 
-    async fn open(&self, snapshot: &Snapshot) -> Result<Opened, ConnectError> {
+    async fn open(&self, snapshot: &Snapshot, tasks: WeakTasks) -> Result<Opened, ConnectError> {
         let failed = |error: io::Error| ConnectError::Handshake { addr: self.addr, source: Arc::new(error) };
         let Secured { stream, chain } =
             connect(self.addr, self.expected.as_ref(), Arc::clone(&snapshot.client)).await?;
         let life = remaining_life(&chain).map_err(|error| failed(io::Error::other(error)))?;
-        let (sender, connection) = http2::Builder::new(self.tasks.clone())
+        let (sender, connection) = http2::Builder::new(tasks)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)

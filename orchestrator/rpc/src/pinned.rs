@@ -18,7 +18,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tonic::{Request, Status};
 
-use crate::codec::CborCodec;
+use crate::codec::{ClientCodec, encode};
 use crate::connect::{ConnectError, handshake};
 use crate::tasks::Tasks;
 use crate::tls::{ALPN, provider};
@@ -83,9 +83,9 @@ async fn ask(addr: SocketAddr) -> Result<Vec<String>, PinError> {
     let response = tonic::client::Grpc::with_origin(service, origin)
         .max_decoding_message_size(MAX_ANSWER_SIZE)
         .unary(
-            Request::new(RootsRequest {}),
+            Request::new(encode(&RootsRequest {}).map_err(failed)?),
             http::uri::PathAndQuery::from_static("/swarmd.Certificates/Roots"),
-            CborCodec::<RootsRequest, RootsResponse>::default(),
+            ClientCodec::<RootsResponse>::default(),
         )
         .await
         .map_err(failed)?;

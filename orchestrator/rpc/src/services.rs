@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
 use crate::Channel;
-use crate::codec::{CborCodec, MAX_MESSAGE_SIZE};
+use crate::codec::{ClientCodec, MAX_MESSAGE_SIZE, ServerCodec, encode};
 use crate::peer::{Access, PeerIdentity};
 
 pub use certificates::{CertificatesClient, CertificatesService, certificates_server};
@@ -112,7 +112,7 @@ where
             let run = handler.take().map(|handler| handler(caller.clone(), request.into_inner()));
             async move { run.ok_or_else(|| Status::internal("a call ran twice"))?.await.map(Response::new) }
         });
-        tonic::server::Grpc::new(CborCodec::<Res, Req>::default())
+        tonic::server::Grpc::new(ServerCodec::<Res, Req>::default())
             .max_decoding_message_size(limit)
             .max_encoding_message_size(MAX_MESSAGE_SIZE)
             .unary(service, request)
@@ -142,7 +142,7 @@ where
             let run = handler.take().map(|handler| handler(caller.clone(), request.into_inner()));
             async move { run.ok_or_else(|| Status::internal("a call ran twice"))?.await.map(Response::new) }
         });
-        tonic::server::Grpc::new(CborCodec::<Res, Req>::default())
+        tonic::server::Grpc::new(ServerCodec::<Res, Req>::default())
             .max_decoding_message_size(MAX_MESSAGE_SIZE)
             .max_encoding_message_size(MAX_MESSAGE_SIZE)
             .server_streaming(service, request)
@@ -161,14 +161,13 @@ fn identified(caller: Option<PeerIdentity>) -> Result<PeerIdentity, Status> {
 }
 
 /// Calls a method: one message out, one in.
-async fn invoke<Req, Res>(channel: &Channel, path: &'static str, message: Req) -> Result<Res, Status>
+async fn invoke<Req, Res>(channel: &Channel, path: &'static str, message: &Req) -> Result<Res, Status>
 where
-    Req: Serialize + Send + Sync + 'static,
+    Req: Serialize + Sync,
     Res: DeserializeOwned + Send + Sync + 'static,
 {
-    let mut client = client(channel);
-    let codec = CborCodec::<Req, Res>::default();
-    let response = client.unary(Request::new(message), PathAndQuery::from_static(path), codec).await?;
+    let request = Request::new(encode(message)?);
+    let response = client(channel).unary(request, PathAndQuery::from_static(path), ClientCodec::default()).await?;
     Ok(response.into_inner())
 }
 
@@ -176,15 +175,15 @@ where
 async fn invoke_streaming<Req, Res>(
     channel: &Channel,
     path: &'static str,
-    message: Req,
+    message: &Req,
 ) -> Result<Streaming<Res>, Status>
 where
-    Req: Serialize + Send + Sync + 'static,
+    Req: Serialize + Sync,
     Res: DeserializeOwned + Send + Sync + 'static,
 {
-    let mut client = client(channel);
-    let codec = CborCodec::<Req, Res>::default();
-    let response = client.server_streaming(Request::new(message), PathAndQuery::from_static(path), codec).await?;
+    let request = Request::new(encode(message)?);
+    let path = PathAndQuery::from_static(path);
+    let response = client(channel).server_streaming(request, path, ClientCodec::default()).await?;
     Ok(response.into_inner())
 }
 

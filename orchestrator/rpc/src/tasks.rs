@@ -1,6 +1,8 @@
 //! Tasks that hyper asks for, kept in a set that ends them with its owner.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
 
 use tokio::task::JoinSet;
 
@@ -11,14 +13,24 @@ pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 impl Tasks {
     /// Adds a task, and forgets those that have ended.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.lock();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
+    }
+
+    /// Waits until no task is left.
+    pub(crate) async fn finished(&self) {
+        let next = |context: &mut Context<'_>| self.lock().poll_join_next(context).map(|ended| ended.is_some());
+        while poll_fn(next).await {}
     }
 
     /// A hand that adds tasks as long as the set has an owner, and keeps none alive.
     pub(crate) fn weak(&self) -> WeakTasks {
         WeakTasks(Arc::downgrade(&self.0))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -67,7 +67,7 @@ impl CertificatesClient {
     /// # Errors
     /// The manager's refusal, or a broken connection.
     pub async fn roots(&self) -> Result<RootsResponse, Status> {
-        invoke(&self.0, "/swarmd.Certificates/Roots", RootsRequest {}).await
+        invoke(&self.0, "/swarmd.Certificates/Roots", &RootsRequest {}).await
     }
 
     /// Asks for a certificate.
@@ -75,6 +75,6 @@ impl CertificatesClient {
     /// # Errors
     /// The manager's refusal, or a broken connection ([`crate::is_answer`] tells which).
     pub async fn issue(&self, request: IssueRequest) -> Result<IssueResponse, Status> {
-        invoke(&self.0, "/swarmd.Certificates/Issue", request).await
+        invoke(&self.0, "/swarmd.Certificates/Issue", &request).await
     }
 }

@@ -70,7 +70,7 @@ impl ControlClient {
     /// # Errors
     /// The leader's refusal, or a broken connection ([`crate::is_answer`] tells which).
     pub async fn execute(&self, call: ControlCall) -> Result<ControlResponse, Status> {
-        invoke(&self.0, "/swarmd.Control/Execute", call).await
+        invoke(&self.0, "/swarmd.Control/Execute", &call).await
     }
 
     /// Asks the leader for a read point.
@@ -78,6 +78,6 @@ impl ControlClient {
     /// # Errors
     /// The leader's refusal, or a broken connection.
     pub async fn read_point(&self) -> Result<ReadPoint, Status> {
-        invoke(&self.0, "/swarmd.Control/ReadPoint", Empty {}).await
+        invoke(&self.0, "/swarmd.Control/ReadPoint", &Empty {}).await
     }
 }

@@ -68,7 +68,7 @@ impl DispatcherClient {
     /// # Errors
     /// The dispatcher's refusal, or a broken connection ([`crate::is_answer`] tells which).
     pub async fn session(&self, request: SessionRequest) -> Result<SessionMessages, Status> {
-        invoke_streaming(&self.0, "/swarmd.Dispatcher/Session", request).await
+        invoke_streaming(&self.0, "/swarmd.Dispatcher/Session", &request).await
     }
 
     /// Keeps a session alive.
@@ -76,6 +76,6 @@ impl DispatcherClient {
     /// # Errors
     /// The dispatcher's refusal, or a broken connection.
     pub async fn heartbeat(&self, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
-        invoke(&self.0, "/swarmd.Dispatcher/Heartbeat", request).await
+        invoke(&self.0, "/swarmd.Dispatcher/Heartbeat", &request).await
     }
 }

@@ -60,7 +60,7 @@ impl MembershipClient {
     /// # Errors
     /// The leader's refusal, or a broken connection ([`crate::is_answer`] tells which).
     pub async fn join(&self, request: JoinRaftRequest) -> Result<JoinRaftResponse, Status> {
-        invoke(&self.0, "/swarmd.Membership/Join", request).await
+        invoke(&self.0, "/swarmd.Membership/Join", &request).await
     }
 
     /// Asks to be taken out of raft.
@@ -68,7 +68,7 @@ impl MembershipClient {
     /// # Errors
     /// The leader's refusal, or a broken connection.
     pub async fn leave(&self) -> Result<(), Status> {
-        let _: Empty = invoke(&self.0, "/swarmd.Membership/Leave", Empty {}).await?;
+        let _: Empty = invoke(&self.0, "/swarmd.Membership/Leave", &Empty {}).await?;
         Ok(())
     }
 }

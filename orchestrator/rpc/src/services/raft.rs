@@ -71,6 +71,6 @@ impl RaftClient {
     /// # Errors
     /// The manager's refusal, or a broken connection ([`crate::is_answer`] tells which).
     pub async fn call(&self, call: RaftCall) -> Result<RaftReply, Status> {
-        invoke(&self.0, "/swarmd.Raft/Call", call).await
+        invoke(&self.0, "/swarmd.Raft/Call", &call).await
     }
 }
