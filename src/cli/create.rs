@@ -1,0 +1,186 @@
+//! `swarmup create`: from a spec to a swarm; goes on where an earlier one ended.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use driver::ClusterId;
+use rand::rngs::SysRng;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{AgentArguments, DriverFlags, SpecArguments};
+use super::failure::StateError;
+use super::{Exit, Global, hint_of, open, rollback};
+use crate::cluster::{ClusterSpec, check_name, describe_counts};
+use crate::config::{self, Wishes};
+use crate::home::Home;
+use crate::journal::{ClusterLock, Journal, Stage, file};
+use crate::output::report;
+use crate::phase::{self, Context};
+use crate::{plan, platform};
+
+/// Creates a cluster, or finishes one that was begun.
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    spec: SpecArguments,
+    #[command(flatten)]
+    agent: AgentArguments,
+    /// Leave what was made where creating fails
+    #[arg(long)]
+    keep_on_failure: bool,
+    /// What Ctrl-C and SIGTERM do to what was made [default: keep; destroy where CI is set]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    on_interrupt: Option<OnInterrupt>,
+}
+
+/// What an interruption does to what was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnInterrupt {
+    /// Destroy it.
+    Destroy,
+    /// Keep it, to go on later.
+    Keep,
+}
+
+/// What is told of a cluster that stands.
+#[derive(Debug, Serialize)]
+struct Created<'a> {
+    name: &'a str,
+    provider: &'a str,
+    managers: u32,
+    workers: u32,
+    was_complete: bool,
+}
+
+impl Create {
+    /// Runs the command.
+    pub(super) async fn run(self, global: &Global, flags: DriverFlags, stop: CancellationToken) -> Result<Exit> {
+        let file = self.spec.file.as_deref().map(config::read_file).transpose()?.unwrap_or_default();
+        let wishes = self.spec.wishes(global.cluster(self.spec.name.as_deref()), flags);
+        let name = config::chosen_name(&wishes, &file);
+        check_name(&name)?;
+        let home = Home::locate()?;
+        // Whatever is wrong with the wishes is said before anything is made, the folder included.
+        settle(&home.cluster_folder(&name), &wishes, &file)?;
+
+        let folder = home.create_cluster_folder(&name)?;
+        let lock = ClusterLock::take(&folder, &name)?;
+        let (spec, journal) = settle(&folder, &wishes, &file)?;
+        if let Some(journal) = &journal {
+            check_resumable(journal, &spec)?;
+            if journal.stage == Stage::Ready {
+                announce(global, journal, true);
+                return Ok(Exit::Done);
+            }
+        }
+        let journal = journal.unwrap_or_else(|| begin(spec));
+        let context = open::assemble(&home, folder, journal, global, self.agent.agent.clone(), stop)?;
+        self.bring_up(Arc::new(context), global, lock).await
+    }
+
+    async fn bring_up(self, context: Arc<Context>, global: &Global, lock: ClusterLock) -> Result<Exit> {
+        let Err(error) = Box::pin(phase::forward(&context)).await else {
+            announce(global, &context.journal(), false);
+            return Ok(Exit::Done);
+        };
+        context.progress.clear();
+        let name = context.journal().spec.name.clone();
+        let printer = global.printer();
+        if error.is_interruption() {
+            if self.on_interrupt() == OnInterrupt::Destroy {
+                printer.warning("interrupted; destroying what was made");
+                rollback::run(&context, lock).await;
+            } else {
+                rollback::forget_where_nothing_was_made(&context, lock);
+                printer.warning("interrupted");
+                printer.hint(&format!("go on with `swarmup create {name}`, or undo it with `swarmup destroy {name}`"));
+            }
+            return Ok(Exit::Interrupted);
+        }
+
+        let error = anyhow::Error::from(error);
+        let hint = hint_of(&error);
+        if self.keep_on_failure && rollback::is_begun(&context) {
+            report::error(&error, hint.as_deref());
+            printer.warning(&format!(
+                "what was made is kept; go on with `swarmup create {name}`, or undo it with `swarmup destroy {name}`"
+            ));
+            return Ok(Exit::PartlyDone);
+        }
+        report::error(&error, hint.as_deref());
+        Ok(if rollback::run(&context, lock).await { Exit::Failed } else { Exit::PartlyDone })
+    }
+
+    fn on_interrupt(&self) -> OnInterrupt {
+        let is_ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
+        self.on_interrupt.unwrap_or(if is_ci { OnInterrupt::Destroy } else { OnInterrupt::Keep })
+    }
+}
+
+/// The spec that the wishes come to, beside what there is already.
+fn settle(folder: &Path, wishes: &Wishes, file: &Wishes) -> Result<(ClusterSpec, Option<Journal>)> {
+    let journal = file::read(folder)?;
+    let current = journal.as_ref().map(|journal| &journal.spec);
+    let spec = config::resolve(wishes, file, &|name| std::env::var(name).ok(), current)?;
+    Ok((spec, journal))
+}
+
+/// Refuses to make something else of a cluster that exists.
+fn check_resumable(journal: &Journal, wanted: &ClusterSpec) -> Result<()> {
+    let name = &wanted.name;
+    if journal.stage == Stage::Destroying {
+        let hint = format!("finish that with `swarmup destroy {name}`");
+        return Err(StateError::new(format!("cluster `{name}` is being destroyed"), hint).into());
+    }
+    let difference = journal.spec.difference(wanted);
+    if difference.is_empty() {
+        return Ok(());
+    }
+    let message = format!("cluster `{name}` exists and is another one ({})", difference.join("; "));
+    let hint = if journal.stage == Stage::Ready {
+        format!("change its size with `swarmup scale {name}`, or take another name")
+    } else {
+        format!("finish it with `swarmup create {name}`, undo it with `swarmup destroy {name}`, or take another name")
+    };
+    Err(StateError::new(message, hint).into())
+}
+
+/// The journal of a cluster of which nothing exists yet, with its machines announced.
+fn begin(spec: ClusterSpec) -> Journal {
+    let id = model::ClusterId::generate(&mut rand::rand_core::UnwrapErr(SysRng));
+    let mut journal = Journal::begin(ClusterId(id.to_string()), spec.clone(), owner(), jiff::Timestamp::now());
+    plan::plan(&spec, Some(&journal)).commit(&spec, &mut journal);
+    journal
+}
+
+/// `user@workstation`, as far as either is known.
+fn owner() -> String {
+    let user = platform::caller_name().unwrap_or_else(|| "unknown".to_owned());
+    let host = platform::host_name().unwrap_or_else(|| "unknown".to_owned());
+    format!("{user}@{host}")
+}
+
+fn announce(global: &Global, journal: &Journal, was_complete: bool) {
+    let printer = global.printer();
+    let spec = &journal.spec;
+    let created = Created {
+        name: &spec.name,
+        provider: &spec.provider,
+        managers: spec.managers,
+        workers: spec.workers,
+        was_complete,
+    };
+    if printer.is_quiet() && !printer.is_json() {
+        printer.line(&spec.name);
+        return;
+    }
+    printer.value(&created, |created| {
+        let state = if created.was_complete { "complete already" } else { "ready" };
+        let counts = describe_counts(created.managers, created.workers);
+        format!("Swarm `{}` is {state}: {counts}", created.name)
+    });
+    printer.remark(&format!("Use it with: eval \"$(swarmup env {})\"", spec.name));
+}

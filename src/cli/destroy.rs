@@ -1,0 +1,160 @@
+//! `swarmup destroy`: from whatever there is of a cluster to nothing.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use driver::{ClusterId, Options};
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{StateError, UsageError};
+use super::open::{self, Opened, Viewed};
+use super::{Exit, Global, rollback};
+use crate::cluster::{ClusterSpec, check_name};
+use crate::home::Home;
+use crate::journal::{ClusterLock, Journal, JournalError, Stage, file};
+use crate::output::{Printer, report};
+use crate::phase::{self, Context};
+use crate::{config, providers};
+
+/// Destroys a cluster and all that belongs to it.
+#[derive(Debug, Args)]
+pub(super) struct Destroy {
+    /// The cluster
+    name: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Where the journal is lost or damaged: destroy what carries the cluster's name at this provider
+    #[arg(long, value_name = "PROVIDER")]
+    provider: Option<String>,
+}
+
+impl Destroy {
+    /// Runs the command.
+    pub(super) async fn run(self, global: &Global, stop: CancellationToken) -> Result<Exit> {
+        let opened = match (Viewed::open(global, self.name.as_deref()), &self.provider) {
+            (Ok(viewed), _) => {
+                let journal = &viewed.journal;
+                let what = format!("{} machines of provider `{}`", journal.machines.len(), journal.spec.provider);
+                self.ask(global, &viewed.name, &what)?;
+                viewed.lock(global, None, stop)?
+            }
+            (Err(error), Some(provider)) => {
+                let is_known_by_marks_only = error.downcast_ref().is_some_and(|error| {
+                    matches!(error, crate::home::HomeError::NoSuchCluster { .. } | crate::home::HomeError::NoCluster)
+                }) || matches!(error.downcast_ref(), Some(JournalError::Damaged { .. }));
+                if !is_known_by_marks_only {
+                    return Err(error);
+                }
+                self.recover(global, provider, stop).await?
+            }
+            (Err(error), None) => return Err(error),
+        };
+        finish(global, opened).await
+    }
+
+    fn ask(&self, global: &Global, name: &str, what: &str) -> Result<()> {
+        if self.yes {
+            return Ok(());
+        }
+        if !Printer::can_ask() {
+            let message = format!("destroying cluster `{name}` needs a yes, and nobody can be asked");
+            return Err(UsageError::new(message, "add --yes").into());
+        }
+        let question = format!("Destroy cluster `{name}` with {what}?");
+        if global.printer().confirm(&question) { Ok(()) } else { bail!("cluster `{name}` was not destroyed") }
+    }
+
+    /// A cluster whose journal is of no use: its marks at the provider tell what there is.
+    async fn recover(&self, global: &Global, provider: &str, stop: CancellationToken) -> Result<Opened> {
+        let Some(name) = global.cluster(self.name.as_deref()) else {
+            return Err(UsageError::new("no cluster was named", "name it: `swarmup destroy NAME`").into());
+        };
+        check_name(name)?;
+        let home = Home::locate()?;
+        let known = providers::find(provider)?;
+        let options = config::environment_options(known, &|name| std::env::var(name).ok())?;
+        let driver = known.driver(&options, &home)?;
+        let found = driver.find(None).await.context("failed to ask the provider for clusters")?;
+        let mut ids: Vec<ClusterId> = found
+            .into_iter()
+            .filter(|resource| resource.cluster_name.as_deref() == Some(name))
+            .map(|resource| resource.cluster)
+            .collect();
+        ids.sort();
+        ids.dedup();
+        let id = match ids.as_slice() {
+            [] => {
+                let message = format!("provider `{provider}` shows nothing that carries the name `{name}`");
+                return Err(StateError::new(message, "look for it at another provider").into());
+            }
+            [id] => id.clone(),
+            several => {
+                let marks = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                bail!("provider `{provider}` shows several clusters of the name `{name}`: {marks}");
+            }
+        };
+        self.ask(global, name, &format!("all that carries its name at provider `{provider}`"))?;
+
+        let folder = home.create_cluster_folder(name)?;
+        let lock = ClusterLock::take(&folder, name)?;
+        if file::read(&folder).is_err() {
+            let aside = file::set_aside(&folder)?;
+            global.printer().warning(&format!("the damaged journal was set aside as `{}`", aside.display()));
+        }
+        let journal = recovered(id, name, provider, options);
+        let context = open::assemble(&home, folder, journal, global, None, stop)?;
+        Ok(Opened { context: Arc::new(context), lock })
+    }
+}
+
+/// Takes the cluster down and tells how that went.
+async fn finish(global: &Global, opened: Opened) -> Result<Exit> {
+    let Opened { context, lock } = opened;
+    let name = context.journal().spec.name.clone();
+    context.ledger.record(|journal| journal.stage = Stage::Destroying).await?;
+    let result = Box::pin(phase::backward(&context)).await;
+    context.progress.clear();
+    match result {
+        Ok(()) => Ok(conclude(global, &context, lock, &name)),
+        Err(error) if error.is_interruption() => {
+            global.printer().warning("interrupted");
+            global.printer().hint(&format!("go on with `swarmup destroy {name}`"));
+            Ok(Exit::Interrupted)
+        }
+        Err(error) => {
+            let hint = error.hint().unwrap_or_else(|| format!("run `swarmup destroy {name}` again"));
+            report::error(&anyhow::Error::from(error), Some(&hint));
+            Ok(Exit::PartlyDone)
+        }
+    }
+}
+
+fn conclude(global: &Global, context: &Context, lock: ClusterLock, name: &str) -> Exit {
+    if !rollback::forget(context, lock) {
+        return Exit::PartlyDone;
+    }
+    let printer = global.printer();
+    if printer.is_json() {
+        printer.json(&serde_json::json!({ "name": name, "destroyed": true }));
+    } else if printer.is_quiet() {
+        printer.line(name);
+    } else {
+        printer.line(&format!("Cluster `{name}` is destroyed"));
+    }
+    Exit::Done
+}
+
+/// A journal that knows nothing but the mark.
+fn recovered(id: ClusterId, name: &str, provider: &str, options: Options) -> Journal {
+    let spec = ClusterSpec {
+        name: name.to_owned(),
+        provider: provider.to_owned(),
+        managers: 1,
+        workers: 0,
+        allow_even_managers: false,
+        options,
+    };
+    Journal::begin(id, spec, "unknown".to_owned(), jiff::Timestamp::now())
+}

@@ -1,0 +1,92 @@
+//! `swarmup plan`: what `create` would do, and what it would take. Changes nothing.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use driver::{ClusterId, Estimate};
+use serde::Serialize;
+
+use super::arguments::{DriverFlags, SpecArguments};
+use super::{Exit, Global};
+use crate::cluster::{ClusterSpec, check_name};
+use crate::home::Home;
+use crate::journal::file;
+use crate::plan::{PlannedMachine, plan};
+use crate::{config, providers};
+
+/// Shows what `create` would do.
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    #[command(flatten)]
+    spec: SpecArguments,
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    spec: ClusterSpec,
+    plan: crate::plan::Plan,
+    estimate: Estimate,
+}
+
+impl Plan {
+    /// Runs the command.
+    pub(super) async fn run(self, global: &Global, flags: DriverFlags) -> Result<Exit> {
+        let file = self.spec.file.as_deref().map(config::read_file).transpose()?.unwrap_or_default();
+        let wishes = self.spec.wishes(global.cluster(self.spec.name.as_deref()), flags);
+        let name = config::chosen_name(&wishes, &file);
+        check_name(&name)?;
+        let home = Home::locate()?;
+        let journal = file::read(&home.cluster_folder(&name))?;
+        let current = journal.as_ref().map(|journal| &journal.spec);
+        let spec = config::resolve(&wishes, &file, &|name| std::env::var(name).ok(), current)?;
+
+        let plan = plan(&spec, journal.as_ref());
+        let driver = providers::find(&spec.provider)?.driver(&spec.options, &home)?;
+        let id = journal.as_ref().map_or_else(|| ClusterId("not-made-yet".to_owned()), |journal| journal.id.clone());
+        let estimate = driver
+            .estimate(&spec.request(&id, "nobody"))
+            .await
+            .with_context(|| format!("failed to ask provider `{}` for an estimate", spec.provider))?;
+        global.printer().value(&Shown { spec, plan, estimate }, |shown| text(shown));
+        Ok(Exit::Done)
+    }
+}
+
+fn text(shown: &Shown) -> String {
+    let mut text = String::new();
+    let Shown { spec, plan, estimate } = shown;
+    let _ = writeln!(text, "Cluster `{}` at provider `{}`", spec.name, spec.provider);
+    if plan.is_empty() {
+        let _ = writeln!(text, "\nNothing is to be done: it is complete");
+        return text;
+    }
+    for (what, machines) in
+        [("Create", &plan.create), ("Finish", &plan.finish), ("Keep", &plan.keep), ("Remove", &plan.remove)]
+    {
+        if !machines.is_empty() {
+            let _ = writeln!(text, "  {what:<7} {}", list(machines));
+        }
+    }
+    let _ = writeln!(text, "\nPhases");
+    for phase in &plan.phases {
+        let _ = writeln!(text, "  {phase}");
+    }
+    if !estimate.calls.is_empty() {
+        let _ = writeln!(text, "\nCalls to the provider");
+        for call in &estimate.calls {
+            let _ = writeln!(text, "  {call}");
+        }
+    }
+    let price = estimate.price_per_hour.as_deref().unwrap_or("nothing");
+    let _ = writeln!(text, "\nMachines answer after about {} s; it costs {price}", estimate.seconds);
+    text
+}
+
+fn list(machines: &[PlannedMachine]) -> String {
+    machines
+        .iter()
+        .map(|machine| format!("{} ({})", machine.hostname, machine.role.as_str()))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,292 @@
+//! What is installed on the machines and formed into a swarm.
+//!
+//! The phases know this contract only: [`Engine`] puts an agent on a host, [`Swarm`] is the whole that the agents
+//! form, as an operator sees it. `swarmd` is the bundled orchestrator; `memory` stands in for it on machines that
+//! exist in memory only, and says so in every answer.
+
+mod api;
+mod memory;
+mod swarmd;
+
+use std::fmt::Debug;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{Availability, Bootstrap, NodeId, Role};
+use reach::{ReachError, ServiceError, Session};
+use serde::{Deserialize, Serialize};
+
+pub use memory::Memory;
+pub use swarmd::Swarmd;
+
+use crate::bundle::BundleError;
+use crate::journal::Journal;
+
+/// Why an agent or a swarm did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// There is no agent to install.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The host did not do it.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
+    /// The agent's service did not do it.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The files by which the API is used are missing or damaged.
+    #[error("failed to use the client certificate in `{}`", folder.display())]
+    Credentials {
+        /// The cluster's folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No manager answered.
+    #[error("no manager answers")]
+    NoManager {
+        /// What the last one said, where one said anything.
+        #[source]
+        source: Option<Box<EngineError>>,
+    },
+    /// A manager could not be spoken to.
+    #[error("manager at {address} does not answer")]
+    Connection {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The swarm refused, in its own words.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
+    /// The answer is not what it should be.
+    #[error("failed to understand the answer to `{request}`")]
+    Answer {
+        /// What was asked.
+        request: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What answers is another swarm.
+    #[error("what answers is swarm {found}, not {expected}")]
+    OtherSwarm {
+        /// The swarm of this cluster.
+        expected: String,
+        /// The one that answered.
+        found: String,
+    },
+    /// It took too long.
+    #[error("{what} after {} s", timeout.as_secs())]
+    TimedOut {
+        /// What is still not so.
+        what: String,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+}
+
+impl EngineError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Bundle(error) => error.hint(),
+            Self::Reach(error) => error.hint(),
+            Self::Service(error) => error.hint(),
+            Self::NoManager { .. } => Some("look at a manager's log with `swarmup logs NODE`".to_owned()),
+            Self::Credentials { .. }
+            | Self::Connection { .. }
+            | Self::Refused { .. }
+            | Self::Answer { .. }
+            | Self::OtherSwarm { .. }
+            | Self::TimedOut { .. } => None,
+        }
+    }
+
+    /// Whether the swarm says that there is no such node.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// Whether somebody else changed the object in between.
+    pub fn is_out_of_sequence(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.ends_with("update out of sequence"))
+    }
+}
+
+/// A host on which an agent is installed or runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'a> {
+    /// The session with it.
+    pub session: &'a dyn Session,
+    /// The cluster's mark.
+    pub mark: &'a str,
+    /// The cluster's name.
+    pub cluster_name: &'a str,
+    /// The node's host name.
+    pub hostname: &'a str,
+    /// The address by which the other members reach it.
+    pub address: IpAddr,
+    /// The node that it was when it was last asked.
+    pub known_as: Option<&'a NodeId>,
+    /// Whether the machine was started with the agent's binary in its place.
+    pub has_agent: bool,
+}
+
+/// Puts agents on hosts.
+#[async_trait]
+pub trait Engine: Debug + Send + Sync {
+    /// The agent as a file of this workstation, for providers whose machines start with it; an error where there is
+    /// no agent at all. Called before anything is made.
+    fn agent_file(&self) -> Result<Option<PathBuf>, EngineError>;
+
+    /// Installs and starts the agent, with an identity where the swarm is new. May be repeated.
+    async fn install(&self, host: &Host<'_>, bootstrap: Option<Bootstrap>) -> Result<(), EngineError>;
+
+    /// The node that the agent on a host is; nothing where it is in no swarm.
+    async fn membership(&self, host: &Host<'_>) -> Result<Option<NodeId>, EngineError>;
+
+    /// Lets the agent on a host join by token, and returns the node that it became.
+    async fn join(&self, host: &Host<'_>, ticket: &JoinTicket) -> Result<NodeId, EngineError>;
+
+    /// Removes the agent and all that it started; a host without one is no error.
+    async fn uninstall(&self, session: &dyn Session, mark: &str) -> Result<(), EngineError>;
+
+    /// Starts the agent and waits until it serves.
+    async fn start(&self, session: &dyn Session) -> Result<(), EngineError>;
+
+    /// Stops the agent and all that it started.
+    async fn stop(&self, session: &dyn Session) -> Result<(), EngineError>;
+
+    /// The line of shell that shows the agent's log.
+    fn log_command(&self, lines: u32, follow: bool) -> String;
+
+    /// The swarm of a cluster, by way of its managers.
+    fn swarm(&self, journal: &Journal, folder: &Path) -> Result<Box<dyn Swarm>, EngineError>;
+}
+
+/// What a node needs to join a swarm that stands.
+#[derive(Debug, Clone)]
+pub struct JoinTicket {
+    /// The token of the role.
+    pub token: model::Secret,
+    /// The managers to ask.
+    pub managers: Vec<SocketAddr>,
+}
+
+/// The swarm, as its operator sees it.
+#[async_trait]
+pub trait Swarm: Debug + Send + Sync {
+    /// The swarm's id.
+    async fn id(&self) -> Result<String, EngineError>;
+
+    /// All nodes.
+    async fn nodes(&self) -> Result<Vec<SwarmNode>, EngineError>;
+
+    /// What a node of this role needs to join.
+    async fn ticket(&self, role: Role) -> Result<JoinTicket, EngineError>;
+
+    /// Changes the role wanted of a node.
+    async fn set_role(&self, node: &NodeId, role: Role) -> Result<(), EngineError>;
+
+    /// Removes a node, whether it is down or not. One that is gone already is no error.
+    async fn remove(&self, node: &NodeId) -> Result<(), EngineError>;
+
+    /// A manager that answers the API over TLS.
+    async fn endpoint(&self) -> Result<SocketAddr, EngineError>;
+}
+
+/// A node, as the swarm shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Its host name.
+    pub hostname: String,
+    /// The role that is wanted of it.
+    pub role: Role,
+    /// Whether it takes tasks.
+    pub availability: Availability,
+    /// `ready`, `down`, `unknown`, `disconnected`.
+    pub state: String,
+    /// Its address.
+    pub address: String,
+    /// Its standing among the managers; absent where it is no member of raft.
+    pub manager: Option<ManagerStanding>,
+    /// The version of its engine.
+    pub engine_version: String,
+}
+
+/// A manager's standing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagerStanding {
+    /// Whether it leads.
+    pub is_leader: bool,
+    /// `reachable`, `unreachable`, `unknown`.
+    pub reachability: String,
+}
+
+impl SwarmNode {
+    /// Whether it is well, in the role that is wanted of it.
+    pub fn is_well(&self) -> bool {
+        let stands = match (self.role, &self.manager) {
+            (Role::Worker, standing) => standing.is_none(),
+            (Role::Manager, Some(standing)) => standing.is_leader || standing.reachability == "reachable",
+            (Role::Manager, None) => false,
+        };
+        self.state == "ready" && stands
+    }
+
+    /// Its standing in Docker's words: `Leader`, `Reachable`, `Unreachable`, or nothing.
+    pub fn standing(&self) -> &str {
+        match &self.manager {
+            None => "",
+            Some(ManagerStanding { is_leader: true, .. }) => "Leader",
+            Some(standing) if standing.reachability == "reachable" => "Reachable",
+            Some(_) => "Unreachable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn a_node_is_well_only_in_the_role_that_is_wanted_of_it() {
+        let leader = ManagerStanding { is_leader: true, reachability: "reachable".to_owned() };
+        let lost = ManagerStanding { is_leader: false, reachability: "unreachable".to_owned() };
+        let check = |role, state: &str, manager: Option<&ManagerStanding>, expected: bool| {
+            let node = SwarmNode {
+                id: NodeId::generate(&mut StdRng::seed_from_u64(1)),
+                hostname: "node-1".to_owned(),
+                role,
+                availability: Availability::Active,
+                state: state.to_owned(),
+                address: "192.0.2.1".to_owned(),
+                manager: manager.cloned(),
+                engine_version: "0.1.0".to_owned(),
+            };
+            assert_eq!(node.is_well(), expected, "{node:?}");
+        };
+        check(Role::Worker, "ready", None, true);
+        check(Role::Worker, "down", None, false);
+        check(Role::Worker, "ready", Some(&leader), false);
+        check(Role::Manager, "ready", Some(&leader), true);
+        check(Role::Manager, "ready", Some(&lost), false);
+        check(Role::Manager, "ready", None, false);
+    }
+}

@@ -1,0 +1,150 @@
+//! A client of the Docker Engine API on the managers, with the cluster's client certificate.
+//!
+//! Reads go to all managers at once and the first answer counts, so that a manager that is down or frozen costs
+//! nothing. Changes go to one that answers, and to the next where it does not.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use reqwest::{Certificate, Identity, Method};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::EngineError;
+use crate::identity::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
+
+/// How long a manager may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The API of a swarm.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    managers: Vec<SocketAddr>,
+}
+
+impl Client {
+    /// A client of these managers, with the credentials in a cluster's folder.
+    pub(super) fn new(folder: &Path, managers: Vec<SocketAddr>) -> Result<Self, EngineError> {
+        ca::install_crypto();
+        let http = build(folder).map_err(|source| EngineError::Credentials { folder: folder.to_owned(), source })?;
+        Ok(Self { http, managers })
+    }
+
+    /// Reads an object from whichever manager answers first.
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+        let answers = self.managers.iter().map(|manager| self.get(*manager, path)).collect();
+        let (_, bytes) = first(answers).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| EngineError::Answer { request: format!("GET {path}"), source: source.into() })
+    }
+
+    /// The first manager that serves swarm calls.
+    pub(super) async fn endpoint(&self) -> Result<SocketAddr, EngineError> {
+        let answers = self.managers.iter().map(|manager| self.get(*manager, "/swarm")).collect();
+        Ok(first(answers).await?.0)
+    }
+
+    /// Changes an object by way of a manager that answers.
+    pub(super) async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<(), EngineError> {
+        let manager = self.endpoint().await?;
+        self.send(manager, method, path, body).await.map(|_| ())
+    }
+
+    async fn get(&self, manager: SocketAddr, path: &str) -> Result<(SocketAddr, Vec<u8>), EngineError> {
+        self.send(manager, Method::GET, path, None::<&()>).await.map(|bytes| (manager, bytes))
+    }
+
+    async fn send(
+        &self,
+        manager: SocketAddr,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<Vec<u8>, EngineError> {
+        let lost = |source: reqwest::Error| EngineError::Connection { address: manager, source: source.into() };
+        let mut request = self.http.request(method, format!("https://{manager}{path}"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(lost)?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(lost)?;
+        if status.is_success() {
+            return Ok(bytes.into());
+        }
+        Err(EngineError::Refused { status: status.as_u16(), message: refusal(&bytes) })
+    }
+}
+
+/// The words of a refusal: Docker's `{"message": …}`, else what there is.
+pub(super) fn refusal(bytes: &[u8]) -> String {
+    let message = serde_json::from_slice::<serde_json::Value>(bytes)
+        .ok()
+        .and_then(|value| Some(value.get("message")?.as_str()?.to_owned()));
+    message.unwrap_or_else(|| String::from_utf8_lossy(bytes).trim().chars().take(200).collect())
+}
+
+/// The first success; where there is none, the most telling failure: a refusal rather than a lost connection.
+async fn first<T>(answers: FuturesUnordered<impl Future<Output = Result<T, EngineError>>>) -> Result<T, EngineError> {
+    let mut answers = answers;
+    let mut failure: Option<EngineError> = None;
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) if matches!(error, EngineError::Refused { .. }) || failure.is_none() => failure = Some(error),
+            Err(_) => {}
+        }
+    }
+    match failure {
+        Some(error @ EngineError::Refused { .. }) => Err(error),
+        other => Err(EngineError::NoManager { source: other.map(Box::new) }),
+    }
+}
+
+fn build(folder: &Path) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
+    let roots = Certificate::from_pem_bundle(&std::fs::read(folder.join(CA_FILE))?)?;
+    let mut identity = std::fs::read(folder.join(CERTIFICATE_FILE))?;
+    identity.extend(std::fs::read(folder.join(KEY_FILE))?);
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only(roots)
+        .identity(Identity::from_pem(&identity)?)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(ANSWER_TIMEOUT)
+        .build()?;
+    Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_dockers_words() {
+        assert_eq!(refusal(br#"{"message":"node x not found"}"#), "node x not found");
+        assert_eq!(refusal(b"bad gateway\n"), "bad gateway");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_more_than_a_lost_connection() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 2376));
+        let answers = [
+            Err(EngineError::Refused { status: 503, message: "no leader".to_owned() }),
+            Err(EngineError::Connection { address, source: "refused".into() }),
+        ];
+
+        let error = first::<()>(answers.into_iter().map(std::future::ready).collect()).await.unwrap_err();
+
+        assert_eq!(error.to_string(), "no leader");
+    }
+}

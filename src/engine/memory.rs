@@ -1,0 +1,120 @@
+//! What stands in for the orchestrator on machines that exist in memory only.
+//!
+//! There is nothing to install and nothing that could answer: the journal is all there is, so the journal answers.
+//! Every node says in its engine's version that it exists in memory only.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use model::{API_PORT, Availability, Bootstrap, NodeId, Role};
+use rand::rngs::SysRng;
+use reach::Session;
+
+use super::{Engine, EngineError, Host, JoinTicket, ManagerStanding, Swarm, SwarmNode};
+use crate::cluster::hostname;
+use crate::journal::{Journal, Step};
+
+/// What every node's engine calls itself.
+const VERSION: &str = "in memory only";
+
+/// The engine of machines that exist in memory only.
+#[derive(Debug)]
+pub struct Memory;
+
+#[async_trait]
+impl Engine for Memory {
+    fn agent_file(&self) -> Result<Option<PathBuf>, EngineError> {
+        Ok(None)
+    }
+
+    async fn install(&self, _host: &Host<'_>, _bootstrap: Option<Bootstrap>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn membership(&self, host: &Host<'_>) -> Result<Option<NodeId>, EngineError> {
+        Ok(host.known_as.cloned())
+    }
+
+    async fn join(&self, _host: &Host<'_>, _ticket: &JoinTicket) -> Result<NodeId, EngineError> {
+        Ok(NodeId::generate(&mut rand::rand_core::UnwrapErr(SysRng)))
+    }
+
+    async fn uninstall(&self, _session: &dyn Session, _mark: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn start(&self, _session: &dyn Session) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn stop(&self, _session: &dyn Session) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn log_command(&self, _lines: u32, _follow: bool) -> String {
+        "true".to_owned()
+    }
+
+    fn swarm(&self, journal: &Journal, _folder: &Path) -> Result<Box<dyn Swarm>, EngineError> {
+        Ok(Box::new(MemorySwarm { journal: journal.clone() }))
+    }
+}
+
+/// The swarm that the journal tells of.
+#[derive(Debug)]
+struct MemorySwarm {
+    journal: Journal,
+}
+
+#[async_trait]
+impl Swarm for MemorySwarm {
+    async fn id(&self) -> Result<String, EngineError> {
+        Ok(self.journal.id.to_string())
+    }
+
+    async fn nodes(&self) -> Result<Vec<SwarmNode>, EngineError> {
+        let mut nodes = Vec::new();
+        let mut has_leader = false;
+        for (number, machine) in &self.journal.machines {
+            let (Some(id), Some(instance)) = (&machine.node_id, &machine.instance) else { continue };
+            if machine.step == Step::Leaving {
+                continue;
+            }
+            let runs = instance.state == driver::InstanceState::Running;
+            let is_leader = runs && machine.role == Role::Manager && !has_leader;
+            has_leader |= is_leader;
+            let reachability = if runs { "reachable" } else { "unreachable" };
+            nodes.push(SwarmNode {
+                id: id.clone(),
+                hostname: hostname(*number),
+                role: machine.role,
+                availability: Availability::Active,
+                state: if runs { "ready" } else { "down" }.to_owned(),
+                address: instance.private_address.map(|address| address.to_string()).unwrap_or_default(),
+                manager: (machine.role == Role::Manager)
+                    .then(|| ManagerStanding { is_leader, reachability: reachability.to_owned() }),
+                engine_version: VERSION.to_owned(),
+            });
+        }
+        Ok(nodes)
+    }
+
+    async fn ticket(&self, _role: Role) -> Result<JoinTicket, EngineError> {
+        Ok(JoinTicket { token: model::Secret::default(), managers: Vec::new() })
+    }
+
+    async fn set_role(&self, _node: &NodeId, _role: Role) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn remove(&self, _node: &NodeId) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn endpoint(&self) -> Result<SocketAddr, EngineError> {
+        let managers = self.journal.machines.values().filter(|machine| machine.role == Role::Manager);
+        let address = managers.filter_map(|machine| machine.instance.as_ref()?.private_address).next();
+        address.map(|address| SocketAddr::new(address, API_PORT)).ok_or(EngineError::NoManager { source: None })
+    }
+}

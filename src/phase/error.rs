@@ -1,0 +1,111 @@
+//! Why a phase did not get through.
+
+use ::reach::ReachError;
+use driver::{DriverError, Resource};
+
+use crate::engine::EngineError;
+use crate::identity::IdentityError;
+use crate::journal::JournalError;
+
+/// Why a phase did not get through.
+#[derive(Debug, thiserror::Error)]
+pub enum PhaseError {
+    /// The provider did not do it.
+    #[error("failed to {action}")]
+    Driver {
+        /// What was asked of it.
+        action: String,
+        /// Why.
+        #[source]
+        source: DriverError,
+    },
+    /// A machine did not get through.
+    #[error("failed to {action} `{machine}`")]
+    Machine {
+        /// What was tried.
+        action: &'static str,
+        /// The machine's name at the provider.
+        machine: String,
+        /// Why.
+        #[source]
+        source: Box<PhaseError>,
+    },
+    /// A host did not do it.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
+    /// An agent or the swarm did not do it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The swarm's identity could not be made or kept.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The journal could not be written, so nothing more was done.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The provider made a machine that cannot be used.
+    #[error("the provider gave it no {what}")]
+    Incomplete {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The provider still shows something after all was destroyed.
+    #[error("the provider still shows {}", list(left))]
+    Left {
+        /// What it shows.
+        left: Vec<Resource>,
+    },
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A task of ours died, which is a bug.
+    #[error("a task ended unexpectedly")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl PhaseError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Driver { source, .. } => source.hint(),
+            Self::Machine { source, .. } => source.hint(),
+            Self::Reach(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            Self::Left { .. } => Some("run `swarmup destroy` again in a while".to_owned()),
+            Self::Identity(_) | Self::Journal(_) | Self::Incomplete { .. } | Self::Interrupted | Self::Task(_) => None,
+        }
+    }
+
+    /// Whether the user asked to stop.
+    pub fn is_interruption(&self) -> bool {
+        match self {
+            Self::Interrupted | Self::Driver { source: DriverError::Interrupted { .. }, .. } => true,
+            Self::Machine { source, .. } => source.is_interruption(),
+            Self::Driver { .. }
+            | Self::Reach(_)
+            | Self::Engine(_)
+            | Self::Identity(_)
+            | Self::Journal(_)
+            | Self::Incomplete { .. }
+            | Self::Left { .. }
+            | Self::Task(_) => false,
+        }
+    }
+
+    /// Says which machine it was.
+    pub(super) fn of_machine(self, action: &'static str, machine: String) -> Self {
+        match self {
+            Self::Interrupted => Self::Interrupted,
+            other => Self::Machine { action, machine, source: Box::new(other) },
+        }
+    }
+
+    /// A provider's failure, with what was asked of it.
+    pub(super) fn driver(action: &str) -> impl FnOnce(DriverError) -> Self + use<> {
+        let action = action.to_owned();
+        move |source| Self::Driver { action, source }
+    }
+}
+
+fn list(left: &[Resource]) -> String {
+    left.iter().map(|resource| format!("{} `{}`", resource.kind, resource.name)).collect::<Vec<_>>().join(", ")
+}

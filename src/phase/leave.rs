@@ -1,0 +1,95 @@
+//! Takes machines that are to go out of the swarm, then out of the world.
+//!
+//! A manager is demoted first, which takes it out of raft while it still answers; then the node is removed by the
+//! API; then the machine is destroyed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{NodeId, Role};
+use tokio::time::Instant;
+
+use super::form::PAUSE;
+use super::{Context, Phase, PhaseError, install};
+use crate::engine::{EngineError, Swarm};
+use crate::journal::{Machine, Step};
+
+/// How long a manager may take to leave raft.
+const DEMOTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Machines that go.
+#[derive(Debug)]
+pub(super) struct Leave;
+
+#[async_trait]
+impl Phase for Leave {
+    fn title(&self) -> &'static str {
+        "Remove machines"
+    }
+
+    fn is_needed(&self, context: &Context) -> bool {
+        !leaving(context).is_empty()
+    }
+
+    async fn apply(&self, context: &Context) -> Result<(), PhaseError> {
+        // That they leave is on disk since the plan was accepted; what changed since then goes there now.
+        context.ledger.record(|_| {}).await?;
+        let leaving = leaving(context);
+        let swarm = context.swarm()?;
+        for (number, machine) in &leaving {
+            let Some(id) = &machine.node_id else { continue };
+            let gone = context.in_grace(expel(&*swarm, id)).await?;
+            let name = context.journal().spec.machine_name(*number);
+            gone.map_err(|error| PhaseError::from(error).of_machine("take out of the swarm", name))?;
+        }
+
+        let numbers: Vec<u32> = leaving.iter().map(|(number, _)| *number).collect();
+        install::uninstall(context, &numbers).await?;
+        let names: Vec<String> = numbers.iter().map(|number| context.journal().spec.machine_name(*number)).collect();
+        let found = super::preflight::remains(context).await?;
+        let found = found.into_iter().filter(|resource| names.contains(&resource.name));
+        let mut ids: Vec<_> = found.filter_map(|resource| resource.instance).collect();
+        ids.extend(leaving.iter().filter_map(|(_, machine)| Some(machine.instance.as_ref()?.id.clone())));
+        ids.sort();
+        ids.dedup();
+        if !ids.is_empty() {
+            let destroyed = context.in_grace(context.driver.destroy(&ids)).await?;
+            destroyed.map_err(PhaseError::driver("destroy the machines"))?;
+        }
+        context
+            .ledger
+            .record(|journal| {
+                for number in &numbers {
+                    journal.machines.remove(number);
+                }
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+fn leaving(context: &Context) -> Vec<(u32, Machine)> {
+    let journal = context.journal();
+    let leaving = journal.machines.iter().filter(|(_, machine)| machine.step == Step::Leaving);
+    leaving.map(|(number, machine)| (*number, machine.clone())).collect()
+}
+
+/// Takes a node out of the swarm, whatever its role; one that is gone already is no error.
+async fn expel(swarm: &dyn Swarm, id: &NodeId) -> Result<(), EngineError> {
+    let deadline = Instant::now() + DEMOTION_TIMEOUT;
+    let mut was_demoted = false;
+    loop {
+        let nodes = swarm.nodes().await?;
+        let Some(node) = nodes.iter().find(|node| node.id == *id) else { return Ok(()) };
+        if node.role == Role::Manager && !was_demoted {
+            swarm.set_role(id, Role::Worker).await?;
+            was_demoted = true;
+        } else if node.manager.is_none() {
+            return swarm.remove(id).await;
+        } else if Instant::now() >= deadline {
+            let what = format!("`{}` is still a manager", node.hostname);
+            return Err(EngineError::TimedOut { what, timeout: DEMOTION_TIMEOUT });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,46 @@
+//! Checks what can be checked before anything is made; backward, proves that nothing is left.
+
+use async_trait::async_trait;
+use driver::Resource;
+
+use super::{Context, Phase, PhaseError};
+
+/// Checks the provider and the agent; changes nothing.
+#[derive(Debug)]
+pub(super) struct Preflight;
+
+#[async_trait]
+impl Phase for Preflight {
+    fn title(&self) -> &'static str {
+        "Check provider"
+    }
+
+    async fn apply(&self, context: &Context) -> Result<(), PhaseError> {
+        context.engine.agent_file()?;
+        let request = context.request();
+        let action = format!("use provider `{}`", context.journal().spec.provider);
+        let checked = context.unless_stopped(context.driver.preflight(&request)).await?;
+        let checked = checked.map_err(PhaseError::driver(&action))?;
+        for unchecked in &checked.unchecked {
+            context.progress.line(&format!("  not checked: {unchecked}"));
+        }
+        Ok(())
+    }
+
+    fn undo_title(&self) -> Option<&'static str> {
+        Some("Check remains")
+    }
+
+    /// Asks the provider what still carries the mark: nothing is destroyed until that answer is empty.
+    async fn undo(&self, context: &Context) -> Result<(), PhaseError> {
+        let left = remains(context).await?;
+        if left.is_empty() { Ok(()) } else { Err(PhaseError::Left { left }) }
+    }
+}
+
+/// Everything at the provider that carries this cluster's mark.
+pub(super) async fn remains(context: &Context) -> Result<Vec<Resource>, PhaseError> {
+    let id = context.journal().id.clone();
+    let found = context.in_grace(context.driver.find(Some(&id))).await?;
+    found.map_err(PhaseError::driver("ask the provider what carries the cluster's mark"))
+}

@@ -1,0 +1,63 @@
+//! Opens a session with each machine as soon as it answers, and pins the host key that it shows first.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use driver::Access;
+use tokio::time::Instant;
+
+use super::context::line_name;
+use super::{Context, MachinePhase, PhaseError, Work};
+
+/// How long a machine that was just made may take to answer.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long one may take that was there before.
+const GIVEN_TIMEOUT: Duration = Duration::from_secs(20);
+/// The first pause between two attempts; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Sessions.
+#[derive(Debug)]
+pub(super) struct Reach;
+
+#[async_trait]
+impl MachinePhase for Reach {
+    fn title(&self) -> &'static str {
+        "Reach machines"
+    }
+
+    async fn apply(&self, context: &Context, work: &mut Work) -> Result<(), PhaseError> {
+        context.progress.machine(&line_name(work.number), "waiting for it to answer");
+        let is_given = context.driver.capabilities().machines_are_given;
+        let deadline = Instant::now() + if is_given { GIVEN_TIMEOUT } else { BOOT_TIMEOUT };
+        let mut pause = FIRST_PAUSE;
+        let session = loop {
+            match context.unless_stopped(context.dial(work.number, &work.instance)).await? {
+                Ok(session) => break session,
+                Err(PhaseError::Reach(error)) if error.is_transient() && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+            context.unless_stopped(tokio::time::sleep(pause)).await?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        if let Some(key) = session.host_key() {
+            pin(context, work.number, key);
+        }
+        work.session = Some(session);
+        Ok(())
+    }
+}
+
+/// Keeps the key that a host showed first; the next intent takes it to disk.
+fn pin(context: &Context, number: u32, key: &str) {
+    context.ledger.note(|journal| {
+        let machine = journal.machines.get_mut(&number);
+        let access =
+            machine.and_then(|machine| machine.instance.as_mut()).and_then(|instance| instance.access.as_mut());
+        if let Some(Access::Ssh(ssh)) = access {
+            ssh.host_key.get_or_insert_with(|| key.to_owned());
+        }
+    });
+}

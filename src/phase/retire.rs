@@ -1,0 +1,25 @@
+//! Takes the swarm's secrets off the workstation, now that the managers hold them, and calls the cluster ready.
+
+use async_trait::async_trait;
+
+use super::{Context, Phase, PhaseError};
+use crate::identity::Identity;
+use crate::journal::Stage;
+
+/// The secrets' end.
+#[derive(Debug)]
+pub(super) struct Retire;
+
+#[async_trait]
+impl Phase for Retire {
+    fn title(&self) -> &'static str {
+        "Retire secrets"
+    }
+
+    async fn apply(&self, context: &Context) -> Result<(), PhaseError> {
+        let folder = context.ledger.folder().to_owned();
+        tokio::task::spawn_blocking(move || Identity::retire(&folder)).await??;
+        context.ledger.record(|journal| journal.stage = Stage::Ready).await?;
+        Ok(())
+    }
+}
