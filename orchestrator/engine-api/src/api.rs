@@ -38,9 +38,11 @@ pub(crate) enum Peer {
 pub(crate) struct Api {
     pub(crate) node: Arc<dyn SwarmNode>,
     pub(crate) engine: Arc<Engine>,
-    /// Ends the streams that would go on for ever.
-    pub(crate) stopping: CancellationToken,
 }
+
+/// Says when a connection is to end, to the streams on it that would go on for ever.
+#[derive(Debug, Clone)]
+pub(crate) struct Stopping(pub(crate) CancellationToken);
 
 impl Api {
     /// The manager on this node, and who asks it.
@@ -76,8 +78,8 @@ impl Entrance {
     }
 
     /// Answers a request. Never fails: what goes wrong is an answer, too.
-    pub(crate) async fn answer(&self, request: http::Request<Body>, peer: Peer) -> Response {
-        let mut response = match self.route(request, peer).await {
+    pub(crate) async fn answer(&self, request: http::Request<Body>, peer: Peer, stopping: Stopping) -> Response {
+        let mut response = match self.route(request, peer, stopping).await {
             Ok(response) => response,
             Err(error) => error.into_response(),
         };
@@ -85,10 +87,11 @@ impl Entrance {
         response
     }
 
-    async fn route(&self, mut request: Request, peer: Peer) -> Result<Response, ApiError> {
+    async fn route(&self, mut request: Request, peer: Peer, stopping: Stopping) -> Result<Response, ApiError> {
         let version = version::take_from(request.uri_mut())?;
         request.extensions_mut().insert(version);
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(stopping);
         let Ok(response): Result<Response, Infallible> = self.router.clone().oneshot(request).await;
         Ok(response)
     }

@@ -1,9 +1,9 @@
 //! The Docker Engine API of a node: what the stock `docker` CLI and Docker's SDKs speak to.
 //!
 //! ```text
-//! unix socket (root only) ┐                 version prefix ┐
-//!                         ├─ serve ─ peer ─ api ───────────┤ headers ─ routes ─ node::SwarmNode, engine::Engine
-//! TLS 2376 (client CA)    ┘                 404, 501       ┘              └─── views: model objects as Docker shows them
+//! unix socket (root only) ┐                  version off, headers on
+//!                         ├─ serve ── peer ── api ── routes ── node::SwarmNode, engine::Engine
+//! TLS 2376 (client CA)    ┘                    404, 501   └──── views: objects as Docker shows them
 //! ```
 //!
 //! Nothing is decided here: a route reads its request as Docker does, asks the node, and answers in Docker's form.

@@ -89,7 +89,8 @@ impl JoinBody {
     }
 }
 
-/// Body of `POST /nodes/{id}/update`. Role and availability are texts, so that wrong ones are refused in Docker's words.
+/// Body of `POST /nodes/{id}/update`. Role and availability are texts, so that wrong ones are refused in Docker's
+/// words.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct NodeSpecBody {

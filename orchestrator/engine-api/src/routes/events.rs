@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::api::Api;
+use crate::api::{Api, Stopping};
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::moment;
@@ -48,7 +49,11 @@ const OBJECTS: &[&str] =
 
 /// `GET /events`: the kept events from `since` on, and what comes until `until`, a client that has enough, or the
 /// engine's end.
-pub(super) async fn stream(State(api): State<Api>, query: Query) -> Result<Response, ApiError> {
+pub(super) async fn stream(
+    State(api): State<Api>,
+    Extension(Stopping(stopping)): Extension<Stopping>,
+    query: Query,
+) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let since = moment::parse(query.text("since"), now)?;
     let until = moment::parse(query.text("until"), now)?;
@@ -70,7 +75,7 @@ pub(super) async fn stream(State(api): State<Api>, query: Query) -> Result<Respo
         until,
         deadline: until.map(|until| Instant::now() + Duration::try_from(until - now).unwrap_or_default()),
         filters,
-        stopping: api.stopping.clone(),
+        stopping,
     };
     let lines = stream::unfold(reader, |mut reader| async {
         let line = reader.next().await?;

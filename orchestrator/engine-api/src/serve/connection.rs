@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::api::{Entrance, Peer};
+use crate::api::{Entrance, Peer, Stopping};
 
 /// How long a client may take for the head of a request; also how long an idle connection is kept.
 const HEAD_PATIENCE: Duration = Duration::from_mins(5);
@@ -25,8 +25,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
-        let (entrance, peer) = (entrance.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(entrance.answer(request.map(Body::new), peer).await) }
+        let (entrance, peer, stopping) = (entrance.clone(), peer.clone(), Stopping(stopping.clone()));
+        async move { Ok::<_, Infallible>(entrance.answer(request.map(Body::new), peer, stopping).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

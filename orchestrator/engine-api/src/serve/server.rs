@@ -45,7 +45,7 @@ impl ApiServer {
 
     /// Serves whoever may open the socket, until cancelled. Requests under way then have a few seconds to end.
     pub async fn serve_unix(&self, socket: UnixSocket, cancel: CancellationToken) -> Result<(), ServeError> {
-        let entrance = self.entrance(&cancel);
+        let entrance = self.entrance();
         let mut connections = JoinSet::new();
         info!(path = %socket.path().display(), "engine API listening");
         loop {
@@ -71,7 +71,7 @@ impl ApiServer {
         mut settings: watch::Receiver<Option<TlsSettings>>,
         cancel: CancellationToken,
     ) -> Result<(), ServeError> {
-        let entrance = self.entrance(&cancel);
+        let entrance = self.entrance();
         let mut connections = JoinSet::new();
         let mut gate = next_gate(None, settings.borrow_and_update().as_ref(), &cancel);
         loop {
@@ -107,9 +107,8 @@ impl ApiServer {
         Ok(())
     }
 
-    fn entrance(&self, cancel: &CancellationToken) -> Entrance {
-        let stopping = cancel.clone();
-        Entrance::new(Api { node: Arc::clone(&self.node), engine: Arc::clone(&self.engine), stopping })
+    fn entrance(&self) -> Entrance {
+        Entrance::new(Api { node: Arc::clone(&self.node), engine: Arc::clone(&self.engine) })
     }
 }
 

@@ -1,0 +1,24 @@
+//! The Engine API as its clients see it: raw HTTP, the stock `docker` CLI, Debian's CLI, the Python SDK, and TLS.
+//!
+//! Behind it stands a swarm in memory that keeps versions, roles and refusals; everything else is the real thing.
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod nodes;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod sdk;
+#[cfg(test)]
+mod served;
+#[cfg(test)]
+mod swarm;
+#[cfg(test)]
+mod tls;
