@@ -46,8 +46,11 @@ pub(crate) const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsState,
-    channels: Arc<Mutex<HashMap<(SocketAddr, Option<NodeId>), Channel>>>,
+    channels: Arc<Mutex<HashMap<Target, Channel>>>,
 }
+
+/// An address, and the node expected there.
+type Target = (SocketAddr, Option<NodeId>);
 
 impl Connector {
     /// A connector that uses the identity and trust of the moment.

@@ -92,7 +92,7 @@ impl TlsState {
     /// A certificate, the key or a root is not usable.
     pub fn new(identity: Option<Identity>, trust: &Trust) -> Result<Self, IdentityError> {
         let parts = Parts {
-            identity: identity.as_ref().map(load_identity).transpose()?,
+            identity: identity.map(|identity| load_identity(&identity)).transpose()?,
             roots: load_roots(&trust.roots)?,
             cluster_id: trust.cluster_id.clone(),
             removed: BTreeSet::new(),

@@ -83,7 +83,7 @@ pub(crate) async fn distrusted(
     let left_out = changes.wait_for(|snapshot| !is_trusted(&snapshot.verifier)).await.is_ok();
     if !left_out {
         // Nobody is left who could change it.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
