@@ -3,5 +3,13 @@
 #![forbid(unsafe_code)]
 
 pub mod hosts;
+#[cfg(target_os = "linux")]
+pub mod isolated;
+#[cfg(target_os = "linux")]
+pub mod snapshot;
 
 pub use hosts::{Host, Hosts, Signal};
+#[cfg(target_os = "linux")]
+pub use isolated::isolated;
+#[cfg(target_os = "linux")]
+pub use snapshot::HostSnapshot;

@@ -19,6 +19,8 @@ use crate::error::Doing;
 const AGENT: &str = "agent";
 /// How long a process that was killed may take to leave its group.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
+/// How often a group is made that vanishes meanwhile.
+const CREATE_ATTEMPTS: u32 = 10;
 
 /// One mounted hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +65,15 @@ impl ControlGroup {
 
     /// Makes the group where it is missing and opens the files by which a process enters it.
     pub fn create(&self) -> Result<Vec<OwnedFd>, KernelError> {
-        self.hierarchies.iter().map(|hierarchy| create_in(hierarchy, &self.relative)).collect()
+        let create = |hierarchy| {
+            // A group above this one goes when the last below it does, which may be just now.
+            let attempts = (1..CREATE_ATTEMPTS).map(|_| create_in(hierarchy, &self.relative));
+            let settled = |result: &Result<_, KernelError>| {
+                !result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            };
+            attempts.into_iter().find(settled).unwrap_or_else(|| create_in(hierarchy, &self.relative))
+        };
+        self.hierarchies.iter().map(create).collect()
     }
 
     /// The processes inside the group and the groups below it.
@@ -178,12 +188,12 @@ fn create_in(hierarchy: &Hierarchy, relative: &Path) -> Result<OwnedFd, KernelEr
         }
         let parent = directory.clone();
         directory.push(part);
-        let action = || format!("make control group `{}`", directory.display());
-        match fs::create_dir(&directory) {
-            Ok(()) => inherit_processors(&parent, &directory).doing(action)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(KernelError::new(action(), error)),
-        }
+        let made = match fs::create_dir(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            // Whoever made it may not have come further.
+            Ok(()) | Err(_) => inherit_processors(&parent, &directory),
+        };
+        made.doing(|| format!("make control group `{}`", directory.display()))?;
     }
     let file: File = OpenOptions::new()
         .write(true)

@@ -100,10 +100,11 @@ mod tests {
 
     #[test]
     fn a_process_ends_when_its_driver_is_gone() {
-        let (gate, input) = Gate::new().unwrap();
+        let (mut gate, input) = Gate::new().unwrap();
         let script = "echo ready >&0; read line || exit 7";
         let mut child = Command::new("sh").args(["-c", script]).stdin(input).spawn().unwrap();
 
+        gate.wait_ready(LIMIT).unwrap();
         drop(gate);
 
         assert_eq!(child.wait().unwrap().code(), Some(7));

@@ -59,7 +59,7 @@ pub struct LinkAddress {
     pub prefix: Prefix,
 }
 
-/// A pair of links, one here and one in the network namespace of a process, both up.
+/// A pair of links: one here, up, and one in the network namespace of a process, to be set up there.
 #[derive(Debug, Clone, Copy)]
 pub struct VethPair<'a> {
     /// The name of the link here.
@@ -114,19 +114,25 @@ impl Connection {
         Ok(list.iter().filter_map(|entry| parse_route(entry)).collect())
     }
 
-    /// Makes a bridge that is up and carries an alias; `AlreadyExists` where a link has that name.
-    pub fn add_bridge(&mut self, name: &str, alias: &str, hardware_address: [u8; 6]) -> Result<(), KernelError> {
+    /// Makes a bridge that is up and returns its number; `AlreadyExists` where a link has that name.
+    ///
+    /// It carries the alias an instant later: the kernel takes none while a link is made.
+    pub fn add_bridge(&mut self, name: &str, alias: &str, hardware_address: [u8; 6]) -> Result<u32, KernelError> {
+        let action = || format!("make bridge `{name}`");
         let message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &link_header(0, link::UP, link::UP))
             .text(link::NAME, name)
-            .text(link::ALIAS, alias)
             .bytes(link::ADDRESS, &hardware_address)
             .nested(link::INFO, &Attributes::new().text(link::INFO_KIND, "bridge"));
-        self.socket.request(message).doing(|| format!("make bridge `{name}`"))
+        self.socket.request(message).doing(action)?;
+        let index = self.link(name)?.ok_or_else(|| KernelError::new(action(), io::ErrorKind::NotFound))?.index;
+        let message = Message::new(NEW_LINK, 0, &link_header(index, 0, 0)).text(link::ALIAS, alias);
+        self.socket.request(message).doing(action)?;
+        Ok(index)
     }
 
     /// Makes a pair of links; `AlreadyExists` where a link has one of the names.
     pub fn add_veth(&mut self, pair: &VethPair<'_>) -> Result<(), KernelError> {
-        let peer = Attributes::after(&link_header(0, link::UP, link::UP))
+        let peer = Attributes::after(&link_header(0, 0, 0))
             .text(link::NAME, pair.peer_name)
             .bytes(link::ADDRESS, &pair.peer_hardware_address)
             .number(link::NAMESPACE_OF_PROCESS, pair.peer_of);
