@@ -33,6 +33,9 @@ const TOP_LEVEL: [&str; 23] = [
 const ODDS_AND_ENDS: [&str; 10] =
     ["util", "utils", "utility", "common", "helper", "helpers", "misc", "shared", "lib_utils", "stuff"];
 
+/// Types that are a manager of the swarm, rather than manage something.
+const IN_THE_ROLE: [&str; 3] = ["NodeManager", "RunningManager", "TestManager"];
+
 /// Holds the rules about names against the tree.
 pub(super) fn check(sources: &[Source]) -> Vec<Complaint> {
     sources.iter().flat_map(|source| path_complaint(&source.path).into_iter().chain(type_complaints(source))).collect()
@@ -69,7 +72,7 @@ fn type_complaints(source: &Source) -> Vec<Complaint> {
                 "an error is named for what failed, never `Error`",
             ));
         }
-        if name != "Manager" && name.ends_with("Manager") {
+        if name != "Manager" && name.ends_with("Manager") && !IN_THE_ROLE.contains(&name) {
             let what = format!("`{name}`: a manager is a role of a node, never a suffix");
             complaints.push(Complaint::of_line(&source.path, number, what));
         }
