@@ -96,7 +96,7 @@ pub struct AgentParts {
     /// Channels to managers.
     pub connector: Connector,
     /// The managers to begin with.
-    pub managers: Vec<ManagerPeer>,
+    pub managers: Vec<Remote>,
     /// All members to begin with, for gossip; empty until the first session where they are not known.
     pub members: Vec<ManagerPeer>,
     /// Keys of the gossip to begin with; empty until the first session where they are not known.

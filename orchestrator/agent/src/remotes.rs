@@ -19,7 +19,7 @@ pub struct Remote {
 /// The managers known.
 #[derive(Debug)]
 pub(crate) struct Remotes {
-    known: Vec<ManagerPeer>,
+    known: Vec<Remote>,
     next: usize,
     hint: Option<SocketAddr>,
     hints_followed: u32,
@@ -27,14 +27,15 @@ pub(crate) struct Remotes {
 
 impl Remotes {
     /// Begins with these managers, at the one of this number.
-    pub(crate) fn new(known: Vec<ManagerPeer>, first: usize) -> Self {
+    pub(crate) fn new(known: Vec<Remote>, first: usize) -> Self {
         Self { known, next: first, hint: None, hints_followed: 0 }
     }
 
     /// Takes the managers that the swarm has now. An empty list is no news: somebody must have sent it.
     pub(crate) fn learn(&mut self, managers: &[ManagerPeer]) {
         if !managers.is_empty() {
-            self.known = managers.to_vec();
+            let remote = |peer: &ManagerPeer| Remote { addr: peer.addr, node: Some(peer.node_id.clone()) };
+            self.known = managers.iter().map(remote).collect();
         }
     }
 
@@ -64,15 +65,15 @@ impl Remotes {
     /// Whom to try next: where the leader is said to be, or else the next manager in turn.
     pub(crate) fn choose(&mut self) -> Option<Remote> {
         if let Some(addr) = self.hint.take() {
-            let node = self.known.iter().find(|peer| peer.addr == addr).map(|peer| peer.node_id.clone());
+            let node = self.known.iter().find(|known| known.addr == addr).and_then(|known| known.node.clone());
             return Some(Remote { addr, node });
         }
         if self.known.is_empty() {
             return None;
         }
-        let peer = &self.known[self.next % self.known.len()];
+        let remote = self.known[self.next % self.known.len()].clone();
         self.next = self.next.wrapping_add(1);
-        Some(Remote { addr: peer.addr, node: Some(peer.node_id.clone()) })
+        Some(remote)
     }
 }
 
@@ -83,11 +84,11 @@ mod tests {
 
     use super::*;
 
-    fn managers(count: u16) -> Vec<ManagerPeer> {
+    fn managers(count: u16) -> Vec<Remote> {
         let mut rng = StdRng::seed_from_u64(1);
         (0..count)
-            .map(|number| ManagerPeer {
-                node_id: NodeId::generate(&mut rng),
+            .map(|number| Remote {
+                node: Some(NodeId::generate(&mut rng)),
                 addr: SocketAddr::from(([127, 0, 0, 1], 1000 + number)),
             })
             .collect()
@@ -111,7 +112,7 @@ mod tests {
 
         assert!(remotes.hint(leader));
         let chosen = remotes.choose().unwrap();
-        assert_eq!(chosen.node, Some(remotes.known[2].node_id.clone()));
+        assert_eq!(chosen.node, remotes.known[2].node);
         assert_eq!(port(&mut remotes), 1000);
 
         assert!(remotes.hint(leader));

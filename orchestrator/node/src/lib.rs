@@ -1,9 +1,42 @@
 //! The life of a node: inactive, joining, worker, manager, leaving. Builds and ends what each of them runs.
+//!
+//! ```text
+//! runtime    one loop: commands in, one phase after the other             phase: the machine, pure
+//!   bootstrap  a file that makes a host a node, once                      address: which address, pure
+//!   founding   a new swarm of one manager                                 words: Docker's
+//!   member     a membership: the agent always ...
+//!     managing   ... and raft, store, services while the certificate says manager
+//!       api_tls    the certificate of 2376        events: `docker events`
+//! facade     the door for the Engine API          shared: what the node shows
+//! disk       what survives a restart              record: the same in memory
+//! ```
 
 #![forbid(unsafe_code)]
 
+mod access;
+mod address;
+mod api_tls;
+mod bootstrap;
+mod command;
+mod disk;
+mod events;
 mod facade;
+mod founding;
+mod genesis;
+mod local;
+mod managing;
+mod member;
+mod phase;
+mod record;
+mod runtime;
+mod settings;
+mod shared;
+mod words;
 
+pub use api_tls::ApiTls;
+pub use disk::DiskError;
 pub use facade::{
     InitRequest, JoinRequest, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode, SwarmRead,
 };
+pub use runtime::{NodeError, NodeRuntime};
+pub use settings::NodeSettings;

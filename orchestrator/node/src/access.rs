@@ -1,0 +1,43 @@
+//! The manager of this node as the Engine API uses it.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use manager::{Access, Reading};
+use model::{Caller, ControlRequest, ControlResponse, NodeId, SwarmError};
+
+use crate::{ManagerAccess, ManagerReachability, SwarmRead};
+
+/// Reads and writes through the proxy of this node's manager.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeManager(pub(crate) Access);
+
+#[async_trait]
+impl ManagerAccess for NodeManager {
+    async fn read(&self) -> Result<SwarmRead, SwarmError> {
+        let reading = self.0.read().await?;
+        let cluster = reading.snapshot.cluster().cloned().ok_or_else(SwarmError::no_leader)?;
+        let nodes = reading.snapshot.nodes().map(|node| (node.id.clone(), node.clone())).collect();
+        Ok(SwarmRead { cluster, nodes, managers: managers(&reading) })
+    }
+
+    async fn control(&self, caller: Caller, request: ControlRequest) -> Result<ControlResponse, SwarmError> {
+        self.0.control(caller, request).await
+    }
+}
+
+/// How the members of raft are reached. A member that the store has no node for is on its way out.
+pub(crate) fn managers(reading: &Reading) -> BTreeMap<NodeId, ManagerReachability> {
+    reading
+        .members
+        .iter()
+        .filter(|peer| reading.snapshot.node(&peer.node_id).is_some())
+        .map(|peer| {
+            let reachability = ManagerReachability {
+                is_leader: peer.raft_id == reading.leader,
+                is_reachable: !reading.unreachable.contains(&peer.raft_id),
+            };
+            (peer.node_id.clone(), reachability)
+        })
+        .collect()
+}

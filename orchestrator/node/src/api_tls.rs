@@ -1,0 +1,127 @@
+//! The certificate of the Engine API on 2376: signed by the swarm's authority, which every manager holds in its store.
+//!
+//! Present only on managers, and only in a swarm that has a client authority. Reads the swarm. Writes nothing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ca::{Authority, KeyPair};
+use model::{Cluster, Secret, SwarmError};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use store::{Clock, Event, Store, WatchError};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::local;
+
+/// How long a server certificate lives.
+const LIFE: Duration = Duration::from_hours(90 * 24);
+/// Before signing is tried again after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What the Engine API serves TLS with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiTls {
+    /// This node's server certificate, PEM.
+    pub certificate: String,
+    /// Its key, PEM (PKCS #8).
+    pub key: Secret,
+    /// The authority whose client certificates are let in, PEM.
+    pub client_ca: String,
+}
+
+/// Keeps the certificate of one manager's API.
+#[derive(Debug)]
+pub(crate) struct ApiCertificate {
+    pub(crate) store: Store,
+    pub(crate) advertise: SocketAddr,
+    pub(crate) hostname: String,
+    pub(crate) clock: Clock,
+    pub(crate) rng: StdRng,
+    pub(crate) out: watch::Sender<Option<ApiTls>>,
+}
+
+impl ApiCertificate {
+    /// Signs at the start, when an authority changes, and between 50 and 80 % of the certificate's life, until
+    /// cancelled; then there is none any more.
+    pub(crate) async fn run(mut self, cancel: CancellationToken) {
+        let (_, mut watch) = self.store.view_and_watch();
+        let mut signed_for: Option<(Vec<String>, String)> = None;
+        let mut due = Instant::now();
+        loop {
+            let view = self.store.view();
+            let wanted = view.cluster().and_then(|cluster| wanted(cluster));
+            if wanted != signed_for || Instant::now() >= due {
+                due = self.renew(view.cluster().map(AsRef::as_ref), wanted.is_some()).await;
+                signed_for = wanted;
+            }
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = tokio::time::sleep_until(due) => {}
+                event = watch.recv() => match event {
+                    Ok(Event::ClusterChanged) => {}
+                    Ok(Event::NodeChanged(_) | Event::NodeRemoved(_) | Event::Committed { .. }) => {}
+                    Err(WatchError::Lagged(_)) => watch = self.store.view_and_watch().1,
+                    Err(WatchError::Closed) => break,
+                },
+            }
+        }
+        self.out.send_replace(None);
+    }
+
+    /// Signs, or takes the certificate away; gives the time of the next renewal.
+    async fn renew(&mut self, cluster: Option<&Cluster>, is_wanted: bool) -> Instant {
+        let Some(cluster) = cluster.filter(|_| is_wanted) else {
+            self.out.send_replace(None);
+            return Instant::now() + LIFE;
+        };
+        match self.sign(cluster).await {
+            Ok(tls) => {
+                self.out.send_replace(Some(tls));
+                info!("the API's certificate is signed");
+                Instant::now() + LIFE.mul_f64(self.rng.random_range(0.5..=0.8))
+            }
+            Err(error) => {
+                error!(%error, "failed to sign the API's certificate; trying again");
+                Instant::now() + RETRY
+            }
+        }
+    }
+
+    async fn sign(&self, cluster: &Cluster) -> Result<ApiTls, SwarmError> {
+        let internal = |error: ca::CaError| SwarmError::internal(error.to_string());
+        let root_ca = &cluster.state.root_ca;
+        let root = root_ca.roots.first().ok_or_else(|| SwarmError::internal("the swarm has no root certificate"))?;
+        let client_ca = cluster.state.client_ca.clone().ok_or_else(|| SwarmError::internal("no client authority"))?;
+        let authority = Authority::from_pem(root, &root_ca.key).map_err(internal)?;
+        let key = KeyPair::generate().map_err(internal)?;
+        let names = [self.hostname.clone(), "localhost".to_owned()];
+        let certificate = authority
+            .issue_server(key.csr_pem(), &self.addresses().await, &names, LIFE, self.clock.now())
+            .map_err(internal)?;
+        Ok(ApiTls { certificate, key: key.key_pem(), client_ca })
+    }
+
+    /// Where clients may come to: the advertised address first, then all others of the host.
+    async fn addresses(&self) -> Vec<IpAddr> {
+        let mut addresses = vec![self.advertise.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        let others = local::addresses().await.unwrap_or_else(|error| {
+            error!(%error, "the API's certificate names the advertised address only");
+            Vec::new()
+        });
+        for other in others {
+            if !addresses.contains(&other.addr) {
+                addresses.push(other.addr);
+            }
+        }
+        addresses
+    }
+}
+
+/// What a certificate is signed for: the roots and the client authority; nothing in a swarm made by hand.
+fn wanted(cluster: &Cluster) -> Option<(Vec<String>, String)> {
+    cluster.state.client_ca.clone().map(|client_ca| (cluster.state.root_ca.roots.clone(), client_ca))
+}

@@ -1,0 +1,39 @@
+//! What a node is asked to do, one at a time.
+
+use model::{NodeId, SwarmError};
+use tokio::sync::oneshot;
+
+use crate::{InitRequest, JoinRequest};
+
+/// Somebody who waits for an answer; whether they still do is their business.
+#[derive(Debug)]
+pub(crate) struct Answer<T>(pub(crate) oneshot::Sender<Result<T, SwarmError>>);
+
+impl<T> Answer<T> {
+    /// Gives the answer.
+    pub(crate) fn give(self, answer: Result<T, SwarmError>) {
+        // A caller that has gone has lost interest, and there is nobody else to tell.
+        let _ = self.0.send(answer);
+    }
+}
+
+/// What a node is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Start a swarm.
+    Init { request: Box<InitRequest>, answer: Answer<NodeId> },
+    /// Join a swarm.
+    Join { request: Box<JoinRequest>, answer: Answer<()> },
+    /// Leave the swarm.
+    Leave { force: bool, answer: Answer<()> },
+}
+
+impl Command {
+    /// Refuses it, whatever it is.
+    pub(crate) fn refuse(self, refusal: SwarmError) {
+        match self {
+            Self::Init { answer, .. } => answer.give(Err(refusal)),
+            Self::Join { answer, .. } | Self::Leave { answer, .. } => answer.give(Err(refusal)),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Changes of nodes, as `docker events` shows them on managers.
+//!
+//! The difference between two states is pure; the loop only watches the store and publishes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::{Actor, Engine, Event, EventKind, EventScope};
+use jiff::Timestamp;
+use model::{Availability, Node, NodeId};
+use store::{Clock, Snapshot, Store, WatchError};
+use tokio_util::sync::CancellationToken;
+
+/// The nodes at one moment.
+type Nodes = BTreeMap<NodeId, Arc<Node>>;
+
+/// Publishes changes of nodes until cancelled or until the store has stopped.
+pub(crate) async fn publish(store: Store, engine: Arc<Engine>, clock: Clock, cancel: CancellationToken) {
+    let (view, mut watch) = store.view_and_watch();
+    let mut known = nodes(&view);
+    loop {
+        let event = tokio::select! {
+            () = cancel.cancelled() => return,
+            event = watch.recv() => event,
+        };
+        match event {
+            Ok(store::Event::Committed { .. }) => {}
+            Ok(_) => continue,
+            // The nodes are compared whole, so nothing is missed but what changed and changed back.
+            Err(WatchError::Lagged(_)) => watch = store.view_and_watch().1,
+            Err(WatchError::Closed) => return,
+        }
+        let now = nodes(&store.view());
+        for event in changes(&known, &now, clock.now()) {
+            engine.events().publish(event);
+        }
+        known = now;
+    }
+}
+
+fn nodes(view: &Snapshot) -> Nodes {
+    view.nodes().map(|node| (node.id.clone(), Arc::clone(node))).collect()
+}
+
+/// The events that lead from one state to another, in the order of ids.
+fn changes(before: &Nodes, now: &Nodes, time: Timestamp) -> Vec<Event> {
+    let created = now.values().filter(|node| !before.contains_key(&node.id));
+    let created = created.map(|node| event("create", node, BTreeMap::new(), node.meta.created_at));
+    let updated = now.values().filter_map(|node| {
+        let old = before.get(&node.id).filter(|old| old.meta.version != node.meta.version)?;
+        Some(event("update", node, differences(old, node), node.meta.updated_at))
+    });
+    let removed = before.values().filter(|node| !now.contains_key(&node.id));
+    let removed = removed.map(|node| event("remove", node, BTreeMap::new(), time));
+    created.chain(updated).chain(removed).collect()
+}
+
+fn event(action: &str, node: &Node, mut attributes: BTreeMap<String, String>, time: Timestamp) -> Event {
+    let hostname = node.state.description.as_ref().map(|description| description.hostname.clone());
+    let name = if node.spec.name.is_empty() { hostname.unwrap_or_default() } else { node.spec.name.clone() };
+    attributes.insert("name".to_owned(), name);
+    Event {
+        kind: EventKind::Node,
+        action: action.to_owned(),
+        actor: Actor { id: node.id.to_string(), attributes },
+        scope: EventScope::Swarm,
+        time,
+    }
+}
+
+/// What Docker tells of an update: old and new, where they differ.
+fn differences(old: &Node, new: &Node) -> BTreeMap<String, String> {
+    let pairs = [
+        ("availability", availability(old.spec.availability), availability(new.spec.availability)),
+        ("role", old.state.role.as_str(), new.state.role.as_str()),
+        ("state", old.state.status.state.as_str(), new.state.status.state.as_str()),
+    ];
+    pairs
+        .into_iter()
+        .filter(|(_, old, new)| old != new)
+        .flat_map(|(what, old, new)| [(format!("{what}.old"), old.to_owned()), (format!("{what}.new"), new.to_owned())])
+        .collect()
+}
+
+fn availability(availability: Availability) -> &'static str {
+    match availability {
+        Availability::Active => "active",
+        Availability::Pause => "pause",
+        Availability::Drain => "drain",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Meta, NodeDescription, NodeHealth, NodeSpec, NodeState, Role, Version};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn node(version: u64) -> Node {
+        let description = NodeDescription { hostname: "node-1".to_owned(), ..NodeDescription::default() };
+        Node {
+            id: NodeId::generate(&mut StdRng::seed_from_u64(1)),
+            meta: Meta { version: Version(version), ..Meta::default() },
+            spec: NodeSpec::default(),
+            state: NodeState { description: Some(description), ..NodeState::default() },
+        }
+    }
+
+    fn state(nodes: &[Node]) -> Nodes {
+        nodes.iter().map(|node| (node.id.clone(), Arc::new(node.clone()))).collect()
+    }
+
+    fn told(before: &[Node], now: &[Node]) -> Vec<(String, Vec<(String, String)>)> {
+        changes(&state(before), &state(now), Timestamp::UNIX_EPOCH)
+            .into_iter()
+            .map(|event| (event.action, event.actor.attributes.into_iter().collect()))
+            .collect()
+    }
+
+    fn attribute(key: &str, value: &str) -> (String, String) {
+        (key.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn nodes_come_and_go_with_their_names() {
+        let name = vec![attribute("name", "node-1")];
+
+        assert_eq!(told(&[], &[node(1)]), [("create".to_owned(), name.clone())]);
+        assert_eq!(told(&[node(1)], &[]), [("remove".to_owned(), name)]);
+        assert_eq!(told(&[node(1)], &[node(1)]), []);
+    }
+
+    #[test]
+    fn an_update_tells_what_was_and_what_is() {
+        let mut changed = node(2);
+        changed.spec.availability = Availability::Drain;
+        changed.state.role = Role::Manager;
+        changed.state.status.state = NodeHealth::Down;
+
+        let expected = vec![
+            attribute("availability.new", "drain"),
+            attribute("availability.old", "active"),
+            attribute("name", "node-1"),
+            attribute("role.new", "manager"),
+            attribute("role.old", "worker"),
+            attribute("state.new", "down"),
+            attribute("state.old", "unknown"),
+        ];
+
+        assert_eq!(told(&[node(1)], &[changed]), [("update".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn an_update_of_labels_has_no_further_attributes() {
+        let mut changed = node(2);
+        changed.spec.labels.insert("zone".to_owned(), "a".to_owned());
+
+        assert_eq!(told(&[node(1)], &[changed]), [("update".to_owned(), vec![attribute("name", "node-1")])]);
+    }
+}

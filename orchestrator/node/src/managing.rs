@@ -1,0 +1,300 @@
+//! What a node runs while it is a manager: raft and its log, the store, the services on 2377, the leader's loops.
+//!
+//! ```text
+//! open the log ──> serve 2377 ──> take a place in the group ──────────────> ready
+//!                                   first swarm: form with the roster
+//!                                   later: ask the leader to be let in
+//!                                   after a restart: the log says so already
+//! cancelled: hand leadership over, stop, close the log
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::AgentView;
+use engine::Engine;
+use gossip::GossipView;
+use manager::{Access, Manager, ManagerParts, RaftTransport};
+use model::{JoinRaftRequest, NodeId, RaftId};
+use raft::{DataKey, Peer, Raft, RaftSettings};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rpc::{Connector, MembershipClient, TlsState};
+use store::{Clock, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::ApiTls;
+use crate::api_tls::ApiCertificate;
+use crate::disk::Disk;
+use crate::events;
+use crate::genesis::GenesisFile;
+
+/// How long the leader may take to let a manager into raft: dialing back and catching up.
+const LET_IN: Duration = Duration::from_secs(40);
+/// Between two attempts to be let in.
+const KNOCK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What the manager of a node is built from.
+#[derive(Debug, Clone)]
+pub(crate) struct Managing {
+    pub(crate) node_id: NodeId,
+    pub(crate) raft_id: RaftId,
+    pub(crate) hostname: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) advertise: SocketAddr,
+    pub(crate) disk: Disk,
+    pub(crate) tls: TlsState,
+    pub(crate) connector: Connector,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) agent: watch::Receiver<AgentView>,
+    pub(crate) liveness: watch::Receiver<GossipView>,
+    pub(crate) genesis: Option<GenesisFile>,
+    pub(crate) clock: Clock,
+    pub(crate) raft_settings: RaftSettings,
+    /// Where the leader is, for this node's agent.
+    pub(crate) leader: watch::Sender<Option<SocketAddr>>,
+    pub(crate) api_tls: watch::Sender<Option<ApiTls>>,
+    /// The manager, once it has its place in the group and the swarm stands.
+    pub(crate) ready: watch::Sender<Option<Standing>>,
+}
+
+/// A manager that has its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) access: Access,
+    pub(crate) raft: Raft,
+}
+
+/// Why a manager did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ManagingError {
+    #[error("failed to listen on {addr}: {source}")]
+    Listen { addr: SocketAddr, source: std::io::Error },
+    #[error("failed to open the raft log: {0}")]
+    Log(#[from] raft::OpenError),
+    #[error("{part} has failed: {reason}")]
+    Part { part: &'static str, reason: String },
+}
+
+impl Managing {
+    /// Runs the manager until cancelled.
+    pub(crate) async fn run(self, mut rng: StdRng, cancel: CancellationToken) -> Result<(), ManagingError> {
+        // The port first: while another program has it, the log must not be touched.
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .map_err(|source| ManagingError::Listen { addr: self.listen, source })?;
+        let store = Store::new(self.clock.clone());
+        let raft = self.open(&store, &mut rng).await?;
+        let token = cancel.child_token();
+        let mut parts = JoinSet::new();
+        let outcome = self.run_parts(&mut parts, &raft, &store, listener, &mut rng, &token).await;
+
+        self.ready.send_replace(None);
+        if cancel.is_cancelled() && raft.status().borrow().is_leader {
+            hand_over(&raft).await;
+        }
+        token.cancel();
+        while let Some(ended) = parts.join_next().await {
+            debug!(?ended, "part of the manager ended");
+        }
+        self.leader.send_replace(None);
+        raft.shutdown().await;
+        outcome
+    }
+
+    async fn open(&self, store: &Store, rng: &mut StdRng) -> Result<Raft, ManagingError> {
+        let dir = self.disk.raft_dir();
+        let key = DataKey::load_or_create(&dir, rng)?;
+        let me = self.peer();
+        let transport = Arc::new(RaftTransport::new(self.connector.clone()));
+        let settings = self.raft_settings.clone();
+        Ok(Raft::open(settings, &dir, key, me, transport, store.state_machine(), StdRng::from_rng(rng)).await?)
+    }
+
+    fn peer(&self) -> Peer {
+        Peer {
+            raft_id: self.raft_id,
+            node_id: self.node_id.clone(),
+            addr: self.advertise,
+            hostname: self.hostname.clone(),
+        }
+    }
+
+    async fn run_parts(
+        &self,
+        parts: &mut JoinSet<(&'static str, Result<(), String>)>,
+        raft: &Raft,
+        store: &Store,
+        listener: TcpListener,
+        rng: &mut StdRng,
+        token: &CancellationToken,
+    ) -> Result<(), ManagingError> {
+        let manager = Manager::new(ManagerParts {
+            me: self.peer(),
+            store: store.clone(),
+            raft: raft.clone(),
+            tls: self.tls.clone(),
+            connector: self.connector.clone(),
+            gossip: self.liveness.clone(),
+            genesis: self.genesis.as_ref().and_then(GenesisFile::genesis),
+            clock: self.clock.clone(),
+            rng: StdRng::from_rng(rng),
+        });
+        let access = manager.access();
+        let server = rpc::serve(listener, manager.services(), self.tls.clone(), token.clone());
+        parts.spawn(async move { ("server", server.await.map_err(|error| error.to_string())) });
+        let (member, ends) = (raft.clone(), token.clone());
+        parts.spawn(async move { ("raft", member.run(ends).await.map_err(|error| error.to_string())) });
+        let (state, proposer, ends) = (store.clone(), Arc::new(raft.clone()), token.clone());
+        parts.spawn(async move {
+            state.run(proposer, ends).await;
+            ("store", Ok(()))
+        });
+        let ends = token.clone();
+        parts.spawn(async move { ("manager", manager.run(ends).await.map_err(|error| error.to_string())) });
+        let (leader, status, ends) = (self.leader.clone(), raft.status(), token.clone());
+        parts.spawn(async move {
+            tell_leader(leader, status, ends).await;
+            ("leader", Ok(()))
+        });
+        let told = events::publish(store.clone(), Arc::clone(&self.engine), self.clock.clone(), token.clone());
+        parts.spawn(async move {
+            told.await;
+            ("events", Ok(()))
+        });
+        let api = self.api_certificate(store, rng).run(token.clone());
+        parts.spawn(async move {
+            api.await;
+            ("api certificate", Ok(()))
+        });
+
+        let settle = async {
+            self.take_place(raft).await?;
+            self.stand(store).await
+        };
+        let failed = |part: &'static str, reason: String| ManagingError::Part { part, reason };
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            settled = settle => settled.map_err(|reason| failed("raft", reason))?,
+            ended = parts.join_next() => return end_of(ended, token),
+        }
+        info!("this node is a manager");
+        self.ready.send_replace(Some(Standing { access, raft: raft.clone() }));
+        tokio::select! {
+            () = token.cancelled() => Ok(()),
+            ended = parts.join_next() => end_of(ended, token),
+        }
+    }
+
+    fn api_certificate(&self, store: &Store, rng: &mut StdRng) -> ApiCertificate {
+        ApiCertificate {
+            store: store.clone(),
+            advertise: self.advertise,
+            hostname: self.hostname.clone(),
+            clock: self.clock.clone(),
+            rng: StdRng::from_rng(rng),
+            out: self.api_tls.clone(),
+        }
+    }
+
+    /// Becomes a member of the group, unless the log says that it is one.
+    async fn take_place(&self, raft: &Raft) -> Result<(), String> {
+        if raft.is_formed().await.map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+        if let Some(genesis) = &self.genesis {
+            return raft.form(genesis.raft_roster()).await.map_err(|error| error.to_string());
+        }
+        loop {
+            match self.knock().await {
+                Ok(managers) => {
+                    info!(managers, "the leader has let this manager into raft");
+                    return Ok(());
+                }
+                Err(reason) => {
+                    debug!(reason, "not in raft yet");
+                    tokio::time::sleep(KNOCK_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Asks the leader, which is the manager in session with this node, to be let in.
+    async fn knock(&self) -> Result<usize, String> {
+        let mut agent = self.agent.clone();
+        let in_session = agent.wait_for(|view| view.manager.is_some()).await;
+        let leader = in_session.map_err(|error| error.to_string())?.manager.clone().ok_or("no session")?;
+        let client = MembershipClient::new(self.connector.channel(leader.addr, leader.node));
+        let request = JoinRaftRequest { raft_id: self.raft_id, addr: self.advertise };
+        match tokio::time::timeout(LET_IN, client.join(request)).await {
+            Ok(Ok(response)) => Ok(response.managers.len()),
+            Ok(Err(status)) => Err(status.message().to_owned()),
+            Err(_elapsed) => Err("the leader took too long".to_owned()),
+        }
+    }
+
+    /// Waits until the swarm is in this store; then the file of its beginning has done its work.
+    async fn stand(&self, store: &Store) -> Result<(), String> {
+        let (view, mut watch) = store.view_and_watch();
+        let mut stands = view.cluster().is_some();
+        while !stands {
+            match watch.recv().await {
+                Ok(_) => {}
+                Err(store::WatchError::Lagged(_)) => watch = store.view_and_watch().1,
+                Err(store::WatchError::Closed) => return Err("the store has stopped".to_owned()),
+            }
+            stands = store.view().cluster().is_some();
+        }
+        self.disk.forget_genesis().map_err(|error| error.to_string())
+    }
+}
+
+/// Lets another manager lead before this one stops, so that no write fails.
+async fn hand_over(raft: &Raft) {
+    match raft.transfer_leadership().await {
+        Ok(successor) => info!(peer = %successor.node_id, "handed leadership over before stopping"),
+        // The only manager, or none other in reach: the others elect one when they miss this one.
+        Err(error) => debug!(%error, "stopping without a hand-over"),
+    }
+}
+
+/// Tells this node's agent where the leader is.
+async fn tell_leader(
+    leader: watch::Sender<Option<SocketAddr>>,
+    mut status: watch::Receiver<raft::RaftStatus>,
+    cancel: CancellationToken,
+) {
+    loop {
+        let addr = status.borrow_and_update().leader.as_ref().map(|leader| leader.addr);
+        leader.send_if_modified(|current| std::mem::replace(current, addr) != addr);
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            changed = status.changed() => if changed.is_err() {
+                return;
+            },
+        }
+    }
+}
+
+/// What the end of a part means for the manager.
+fn end_of(
+    ended: Option<Result<(&'static str, Result<(), String>), tokio::task::JoinError>>,
+    token: &CancellationToken,
+) -> Result<(), ManagingError> {
+    let failed = |part: &'static str, reason: String| {
+        warn!(part, reason, "a part of the manager has ended");
+        Err(ManagingError::Part { part, reason })
+    };
+    match ended {
+        _ if token.is_cancelled() => Ok(()),
+        Some(Ok((part, Ok(())))) => failed(part, "it ended by itself".to_owned()),
+        Some(Ok((part, Err(reason)))) => failed(part, reason),
+        Some(Err(panic)) => failed("a part", panic.to_string()),
+        None => failed("a part", "none is left".to_owned()),
+    }
+}

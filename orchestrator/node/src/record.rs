@@ -1,0 +1,73 @@
+//! Who the node is, in memory and on disk at once: nothing is used before it is kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agent::IdentityKeeper;
+use async_trait::async_trait;
+use model::{Role, SwarmError};
+use rpc::Identity;
+
+use crate::disk::{Disk, DiskError, NodeFile};
+
+/// The record of a membership. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) disk: Disk,
+    node: Arc<Mutex<NodeFile>>,
+}
+
+impl Record {
+    /// The record of what is on disk already.
+    pub(crate) fn new(disk: Disk, node: NodeFile) -> Self {
+        Self { disk, node: Arc::new(Mutex::new(node)) }
+    }
+
+    /// The node as it is kept.
+    pub(crate) fn node(&self) -> NodeFile {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the record; writes it where that makes a difference.
+    pub(crate) async fn change(&self, change: impl FnOnce(&mut NodeFile) + Send + 'static) -> Result<(), SwarmError> {
+        let record = self.clone();
+        blocking(move || {
+            let mut node = record.node.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = node.clone();
+            change(&mut changed);
+            if changed != *node {
+                record.disk.keep_node(&changed)?;
+                *node = changed;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl IdentityKeeper for Record {
+    async fn keep(&self, identity: &Identity, _role: Role) -> Result<(), SwarmError> {
+        let (disk, identity) = (self.disk.clone(), identity.clone());
+        blocking(move || disk.keep_identity(&identity)).await?;
+        self.change(|node| node.is_first_key = false).await
+    }
+}
+
+/// Runs disk work where it blocks nobody.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
+) -> Result<T, SwarmError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| SwarmError::internal(error.to_string()))?.map_err(|error| SwarmError::internal(chain(&error)))
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

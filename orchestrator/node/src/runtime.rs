@@ -1,0 +1,404 @@
+//! The node: takes its state from disk or from a bootstrap file, and lives from there until the process ends.
+//!
+//! One loop, one command at a time. What a phase runs is awaited before the next phase begins.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agent::{JoinOrder, Joined};
+use async_trait::async_trait;
+use ca::JoinToken;
+use model::{ClusterId, NodeId, Role, SwarmError};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::address::{advertise_addr, data_path_addr, listen_addr, remote_addr};
+use crate::bootstrap::{TakenOver, take_over};
+use crate::command::{Answer, Command};
+use crate::disk::{Disk, DiskError, NewNode, NodeFile};
+use crate::founding::{self, Addresses, Founding};
+use crate::member::{Member, MemberEnd, Waiting, cannot_listen};
+use crate::phase::Happening;
+use crate::record::{Record, blocking};
+use crate::settings::Parts;
+use crate::shared::Shared;
+use crate::{ApiTls, InitRequest, JoinRequest, ManagerAccess, NodeSettings, NodeView, SwarmNode, local, words};
+
+/// Commands that wait while one is executed: those of a handful of operators.
+const COMMANDS: usize = 16;
+/// How long `join` waits before it goes on in the background (Docker's).
+const JOIN_PATIENCE: Duration = Duration::from_secs(20);
+/// Before what is on disk is tried again, where it could not be started.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a node could not start at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Its state cannot be read or written.
+    #[error("failed to take up the node's state")]
+    Disk(#[from] DiskError),
+}
+
+/// A node, before it runs.
+#[derive(Debug)]
+pub struct NodeRuntime {
+    parts: Parts,
+    disk: Disk,
+    run_dir: PathBuf,
+    commands: mpsc::Receiver<Command>,
+    door: Arc<Door>,
+}
+
+/// A node as the Engine API uses it.
+#[derive(Debug)]
+struct Door {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+impl NodeRuntime {
+    /// Builds a node; nothing is read or sent before [`run`](Self::run).
+    pub fn new(settings: NodeSettings) -> Self {
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let shared = Arc::new(Shared::new());
+        let parts = Parts {
+            hostname: settings.hostname,
+            engine: settings.engine,
+            clock: settings.clock,
+            raft_settings: settings.raft,
+            api_tls: watch::Sender::new(None),
+            shared: Arc::clone(&shared),
+            rng: Arc::new(Mutex::new(settings.rng)),
+        };
+        let door = Arc::new(Door { commands: sender, shared });
+        Self { parts, disk: Disk::new(settings.data_dir), run_dir: settings.run_dir, commands, door }
+    }
+
+    /// The node as the Engine API uses it; good for the life of the process.
+    pub fn node(&self) -> Arc<dyn SwarmNode> {
+        Arc::clone(&self.door) as Arc<dyn SwarmNode>
+    }
+
+    /// What the API's TLS listener serves with: present on managers of a swarm that has a client authority.
+    pub fn api_tls(&self) -> watch::Receiver<Option<ApiTls>> {
+        self.parts.api_tls.subscribe()
+    }
+
+    /// Lives until cancelled.
+    ///
+    /// # Errors
+    /// The state on disk is damaged: it is left as it is, for a human to look at.
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), NodeError> {
+        self.take_over().await?;
+        // What is on disk is taken up again for as long as it takes; a new membership is begun once.
+        let mut begun: Option<Member> = None;
+        while !cancel.is_cancelled() {
+            let member = match begun.take() {
+                Some(member) => Some(member),
+                None => self.take_up(&cancel).await?,
+            };
+            match member {
+                Some(member) => {
+                    let end = Box::pin(member.run(&mut self.commands, cancel.clone())).await;
+                    self.ended(end).await;
+                }
+                None => begun = Box::pin(self.inactive(&cancel)).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_over(&self) -> Result<(), DiskError> {
+        let (disk, run_dir, hostname) = (self.disk.clone(), self.run_dir.clone(), self.parts.hostname.clone());
+        let taken = tokio::task::spawn_blocking(move || take_over(&disk, &run_dir, &hostname)).await;
+        match taken.expect("taking over a file does not panic")? {
+            TakenOver::Nothing => {}
+            TakenOver::Taken => info!("took the bootstrap file over"),
+            TakenOver::Refused(why) => {
+                error!(why, "refused the bootstrap file");
+                self.parts.shared.set_error(why);
+            }
+        }
+        Ok(())
+    }
+
+    /// The member that is on disk, if there is one. Waits where it cannot be started: somebody else has its ports.
+    async fn take_up(&mut self, cancel: &CancellationToken) -> Result<Option<Member>, DiskError> {
+        loop {
+            let Some(node) = self.disk.node()? else {
+                return Ok(None);
+            };
+            let Some(identity) = self.disk.identity()? else {
+                // `node.json` is written after the identity: without one this is no state of ours.
+                let path = self.disk.raft_dir().with_file_name("identity.json");
+                return Err(DiskError::Damaged { path, source: "it is missing".into() });
+            };
+            let role = ca::CertificateInfo::from_pem(&identity.certificate_pem).map_or(Role::Worker, |info| info.role);
+            self.parts.shared.happened(Happening::Certified(role));
+            let record = Record::new(self.disk.clone(), node);
+            match Member::open(self.parts.clone(), record, identity, None).await {
+                Ok(member) => return Ok(Some(member)),
+                Err((error, _)) => {
+                    warn!(%error, "failed to take part in the swarm; trying again");
+                    self.parts.shared.set_error(error.message);
+                }
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(None),
+                () = tokio::time::sleep(RETRY) => {}
+                command = self.commands.recv() => match command {
+                    None => return Ok(None),
+                    Some(Command::Leave { answer, .. }) => self.ended(MemberEnd::Left(answer)).await,
+                    Some(other) => other.refuse(words::already_member()),
+                },
+            }
+        }
+    }
+
+    /// Waits for a command; gives a member where one has begun.
+    async fn inactive(&mut self, cancel: &CancellationToken) -> Option<Member> {
+        let command = tokio::select! {
+            () = cancel.cancelled() => return None,
+            command = self.commands.recv() => command?,
+        };
+        match command {
+            Command::Leave { answer, .. } => {
+                answer.give(Err(words::no_swarm()));
+                None
+            }
+            Command::Init { request, answer } => self.init(*request, answer).await,
+            Command::Join { request, answer } => self.join(*request, answer, cancel).await,
+        }
+    }
+
+    async fn init(&mut self, request: InitRequest, answer: Answer<NodeId>) -> Option<Member> {
+        match self.found(request).await {
+            Ok((record, identity)) => self.begin(record, identity, Waiting::Init(answer)).await,
+            Err(error) => {
+                answer.give(Err(error));
+                None
+            }
+        }
+    }
+
+    async fn found(&self, request: InitRequest) -> Result<(Record, rpc::Identity), SwarmError> {
+        founding::check(&request)?;
+        let locals = local::addresses().await?;
+        let listen = listen_addr(request.listen_addr.as_deref(), &locals)?;
+        let addresses = Addresses {
+            listen,
+            advertise: advertise_addr(request.advertise_addr.as_deref(), listen, &locals)?,
+            data_path: data_path_addr(request.data_path_addr.as_deref(), &locals)?,
+        };
+        check_ports(addresses).await?;
+        let mut rng = self.parts.fork_rng();
+        let now = self.parts.clock.now();
+        let Founding { node, identity, genesis } =
+            founding::found(request, addresses, &self.parts.hostname, now, &mut rng)?;
+        let (disk, kept, on_disk) = (self.disk.clone(), identity.clone(), node.clone());
+        blocking(move || {
+            disk.wipe()?;
+            disk.keep_genesis(&genesis)?;
+            disk.keep_identity(&kept)?;
+            disk.keep_node(&on_disk)
+        })
+        .await?;
+        Ok((Record::new(self.disk.clone(), node), identity))
+    }
+
+    async fn join(&mut self, request: JoinRequest, answer: Answer<()>, cancel: &CancellationToken) -> Option<Member> {
+        let (order, addresses) = match join_order(&request).await {
+            Ok(order) => order,
+            Err(error) => {
+                answer.give(Err(error));
+                return None;
+            }
+        };
+        self.parts.shared.happened(Happening::Join);
+        let mut rng = self.parts.fork_rng();
+        let mut joining = Box::pin(agent::join(&order, &mut rng));
+        let outcome = loop {
+            tokio::select! {
+                () = cancel.cancelled() => {
+                    answer.give(Err(words::stopping()));
+                    return None;
+                }
+                outcome = &mut joining => break outcome,
+                command = self.commands.recv() => match command {
+                    None => return None,
+                    Some(Command::Leave { answer: leaving, .. }) => {
+                        self.parts.shared.happened(Happening::Leave);
+                        self.parts.shared.happened(Happening::Left);
+                        answer.give(Err(words::no_swarm()));
+                        leaving.give(Ok(()));
+                        return None;
+                    }
+                    Some(other) => other.refuse(words::already_member()),
+                },
+            }
+        };
+        drop(joining);
+        let kept = match outcome {
+            Ok(joined) => self.keep_joined(joined, &order, addresses).await,
+            Err(error) => Err(error),
+        };
+        match kept {
+            Ok((record, identity)) => self.begin(record, identity, Waiting::Join(answer)).await,
+            Err(error) => {
+                self.parts.shared.happened(Happening::JoinFailed);
+                self.parts.shared.show_failed(error.message.clone());
+                answer.give(Err(error));
+                None
+            }
+        }
+    }
+
+    async fn keep_joined(
+        &self,
+        joined: Joined,
+        order: &JoinOrder,
+        addresses: Addresses,
+    ) -> Result<(Record, rpc::Identity), SwarmError> {
+        let Joined { node_id, identity, roots, .. } = joined;
+        let node = NewNode {
+            node_id,
+            cluster_id: cluster_of(&identity)?,
+            roots,
+            listen: addresses.listen,
+            advertise: addresses.advertise,
+            data_path: addresses.data_path,
+            // Who answers there is not known yet: the first session tells the managers by name.
+            managers: Vec::new(),
+            remotes: order.remotes.clone(),
+            raft_id: None,
+            is_first_key: false,
+            nonce: None,
+        };
+        let (disk, kept) = (self.disk.clone(), identity.clone());
+        let node = NodeFile::from(node);
+        let on_disk = node.clone();
+        blocking(move || {
+            disk.wipe()?;
+            disk.keep_identity(&kept)?;
+            disk.keep_node(&on_disk)
+        })
+        .await?;
+        Ok((Record::new(self.disk.clone(), node), identity))
+    }
+
+    /// Opens a membership that is on disk now; takes it back where that fails.
+    async fn begin(&mut self, record: Record, identity: rpc::Identity, waiting: Waiting) -> Option<Member> {
+        let role = ca::CertificateInfo::from_pem(&identity.certificate_pem).map_or(Role::Worker, |info| info.role);
+        self.parts.shared.happened(Happening::Certified(role));
+        match Member::open(self.parts.clone(), record, identity, Some(waiting)).await {
+            Ok(member) => Some(member),
+            Err((error, waiting)) => {
+                self.ended(MemberEnd::Failed).await;
+                match waiting {
+                    Some(Waiting::Init(answer)) => answer.give(Err(error)),
+                    Some(Waiting::Join(answer)) => answer.give(Err(error)),
+                    None => {}
+                }
+                None
+            }
+        }
+    }
+
+    /// Wipes what a membership leaves behind, unless it goes on with the next process.
+    async fn ended(&self, end: MemberEnd) {
+        let answer = match end {
+            MemberEnd::Cancelled => return,
+            MemberEnd::Left(answer) => Some(answer),
+            MemberEnd::Failed => None,
+        };
+        self.parts.shared.happened(Happening::Leave);
+        let disk = self.disk.clone();
+        let wiped = blocking(move || disk.wipe()).await;
+        self.parts.shared.happened(Happening::Left);
+        if let Err(error) = &wiped {
+            error!(%error, "failed to wipe the state of the swarm that was left");
+        }
+        if let Some(answer) = answer {
+            answer.give(wiped);
+        }
+    }
+}
+
+/// Reads what is asked of a join, and finds the addresses.
+async fn join_order(request: &JoinRequest) -> Result<(JoinOrder, Addresses), SwarmError> {
+    let token: JoinToken = request
+        .join_token
+        .trim()
+        .parse()
+        .map_err(|error| SwarmError::invalid(format!("invalid join token: {error}")))?;
+    let remotes: Vec<SocketAddr> =
+        request.remote_addrs.iter().map(|text| remote_addr(text)).collect::<Result<_, _>>()?;
+    let first = *remotes.first().ok_or_else(|| SwarmError::invalid("at least 1 RemoteAddr is required to join"))?;
+    let locals = local::addresses().await?;
+    let listen = listen_addr(request.listen_addr.as_deref(), &locals)?;
+    let is_given = request.advertise_addr.as_deref().is_some_and(|text| !text.is_empty());
+    let advertise = match local::towards(first).filter(|_| !is_given && listen.ip().is_unspecified()) {
+        Some(addr) => SocketAddr::new(addr, listen.port()),
+        None => advertise_addr(request.advertise_addr.as_deref(), listen, &locals)?,
+    };
+    let addresses =
+        Addresses { listen, advertise, data_path: data_path_addr(request.data_path_addr.as_deref(), &locals)? };
+    check_ports(addresses).await?;
+    let order = JoinOrder { remotes, token, availability: request.availability, addr: advertise.ip() };
+    Ok((order, addresses))
+}
+
+/// Whether the ports are free: said before anything has begun.
+async fn check_ports(addresses: Addresses) -> Result<(), SwarmError> {
+    let listen = addresses.listen;
+    TcpListener::bind(listen).await.map_err(|error| cannot_listen("tcp", listen, &error))?;
+    let gossip = SocketAddr::new(addresses.advertise.ip(), model::GOSSIP_PORT);
+    match UdpSocket::bind(gossip).await {
+        // The address is one that a gateway translates; which of ours it is cannot be told.
+        Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => Ok(()),
+        bound => bound.map(drop).map_err(|error| cannot_listen("udp", gossip, &error)),
+    }
+}
+
+/// The swarm that a certificate names.
+fn cluster_of(identity: &rpc::Identity) -> Result<ClusterId, SwarmError> {
+    ca::CertificateInfo::from_pem(&identity.certificate_pem)
+        .map(|certificate| certificate.cluster_id)
+        .map_err(|error| SwarmError::internal(format!("the swarm sent a certificate that cannot be read: {error}")))
+}
+
+impl Door {
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, SwarmError> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(command(Answer(answer))).await.map_err(|_closed| words::stopping())?;
+        answered.await.map_err(|_closed| words::stopping())?
+    }
+}
+
+#[async_trait]
+impl SwarmNode for Door {
+    fn view(&self) -> NodeView {
+        self.shared.view()
+    }
+
+    async fn init(&self, request: InitRequest) -> Result<NodeId, SwarmError> {
+        self.ask(|answer| Command::Init { request: Box::new(request), answer }).await
+    }
+
+    async fn join(&self, request: JoinRequest) -> Result<(), SwarmError> {
+        let joined = self.ask(|answer| Command::Join { request: Box::new(request), answer });
+        tokio::time::timeout(JOIN_PATIENCE, joined).await.unwrap_or_else(|_elapsed| Err(words::join_timeout()))
+    }
+
+    async fn leave(&self, force: bool) -> Result<(), SwarmError> {
+        self.ask(|answer| Command::Leave { force, answer }).await
+    }
+
+    fn manager(&self) -> Result<Arc<dyn ManagerAccess>, SwarmError> {
+        self.shared.manager()
+    }
+}

@@ -1,0 +1,52 @@
+//! What a node is built from.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine::Engine;
+use raft::RaftSettings;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use store::Clock;
+use tokio::sync::watch;
+
+use crate::ApiTls;
+use crate::shared::Shared;
+
+/// What a node is built from.
+#[derive(Debug)]
+pub struct NodeSettings {
+    /// Where the node keeps its state; must exist.
+    pub data_dir: PathBuf,
+    /// Where the bootstrap file lies, if there is one.
+    pub run_dir: PathBuf,
+    /// The name that the node has in the swarm.
+    pub hostname: String,
+    /// The machine and its events.
+    pub engine: Arc<Engine>,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Seeded by the system: ids, secrets and nonces are drawn from it.
+    pub rng: StdRng,
+    /// Timings and bounds of raft.
+    pub raft: RaftSettings,
+}
+
+/// What the parts of a node share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    pub(crate) hostname: String,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) clock: Clock,
+    pub(crate) raft_settings: RaftSettings,
+    pub(crate) api_tls: watch::Sender<Option<ApiTls>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rng: Arc<Mutex<StdRng>>,
+}
+
+impl Parts {
+    /// A generator of its own for a part.
+    pub(crate) fn fork_rng(&self) -> StdRng {
+        StdRng::from_rng(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,124 @@
+//! What a node shows of itself at this moment. Looking costs nothing and waits for nobody.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agent::AgentView;
+use model::{Role, SwarmError};
+
+use crate::access::NodeManager;
+use crate::disk::NodeFile;
+use crate::managing::Standing;
+use crate::phase::{Happening, Phase, next_phase};
+use crate::{ManagerAccess, NodeView, SwarmCondition, words};
+
+/// What is shown.
+#[derive(Debug)]
+pub(crate) struct Shared(Mutex<Shown>);
+
+#[derive(Debug)]
+struct Shown {
+    phase: Phase,
+    view: NodeView,
+    manager: Option<Arc<dyn ManagerAccess>>,
+}
+
+impl Shared {
+    /// A node in no swarm.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Shown { phase: Phase::Inactive, view: outside(), manager: None }))
+    }
+
+    /// The node's own view.
+    pub(crate) fn view(&self) -> NodeView {
+        self.lock().view.clone()
+    }
+
+    /// The manager on this node, or why there is none.
+    pub(crate) fn manager(&self) -> Result<Arc<dyn ManagerAccess>, SwarmError> {
+        let shown = self.lock();
+        match (&shown.manager, shown.phase) {
+            (Some(manager), _) => Ok(Arc::clone(manager)),
+            (None, Phase::Inactive) => Err(words::not_in_swarm()),
+            (None, Phase::Worker) => Err(words::worker()),
+            (None, Phase::Joining | Phase::Manager | Phase::Leaving) => Err(words::being_prepared()),
+        }
+    }
+
+    /// Walks the machine of [`phase`](crate::phase); an impossible step is a bug and changes nothing.
+    pub(crate) fn happened(&self, happening: Happening) {
+        let mut shown = self.lock();
+        let Some(next) = next_phase(shown.phase, happening) else {
+            tracing::error!(phase = ?shown.phase, ?happening, "a step that the node's life does not know");
+            return;
+        };
+        if next == shown.phase {
+            return;
+        }
+        tracing::info!(from = ?shown.phase, to = ?next, "phase of the node");
+        shown.phase = next;
+        match next {
+            Phase::Inactive => {
+                shown.view = outside();
+                shown.manager = None;
+            }
+            Phase::Joining => shown.view = NodeView { condition: SwarmCondition::Pending, ..outside() },
+            Phase::Leaving => shown.manager = None,
+            Phase::Worker | Phase::Manager => {}
+        }
+    }
+
+    /// Shows why the node is not well.
+    pub(crate) fn set_error(&self, error: String) {
+        self.lock().view.error = error;
+    }
+
+    /// Shows that the node has failed for good, or that joining has.
+    pub(crate) fn show_failed(&self, error: String) {
+        let mut shown = self.lock();
+        shown.view.condition = SwarmCondition::Failed;
+        shown.view.error = error;
+        shown.view.is_manager = false;
+        shown.manager = None;
+    }
+
+    /// Shows how a member stands.
+    pub(crate) fn show_member(&self, node: &NodeFile, agent: &AgentView, standing: Option<&Standing>) {
+        self.happened(Happening::Certified(agent.role));
+        let mut shown = self.lock();
+        let is_manager = agent.role == Role::Manager && standing.is_some();
+        let is_active = agent.message.is_some() || is_manager;
+        shown.view = NodeView {
+            condition: if is_active { SwarmCondition::Active } else { SwarmCondition::Pending },
+            node_id: Some(node.node_id.clone()),
+            cluster_id: Some(node.cluster_id.clone()),
+            addr: node.advertise.ip().to_string(),
+            is_manager,
+            error: agent.error.clone(),
+            managers: node.managers.clone(),
+        };
+        match (is_manager, &shown.manager) {
+            (true, None) => {
+                let access = standing.map(|standing| standing.access.clone());
+                shown.manager = access.map(|access| Arc::new(NodeManager(access)) as Arc<dyn ManagerAccess>);
+            }
+            (false, Some(_)) => shown.manager = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn outside() -> NodeView {
+    NodeView {
+        condition: SwarmCondition::Inactive,
+        node_id: None,
+        cluster_id: None,
+        addr: String::new(),
+        is_manager: false,
+        error: String::new(),
+        managers: Vec::new(),
+    }
+}
