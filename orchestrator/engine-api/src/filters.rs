@@ -84,6 +84,14 @@ mod tests {
         Filters::read(&query, &["id", "label"]).map_err(|error| error.message)
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_query_makes_it_panic(text in "[-%=&+{}\\[\\]\":,a-f0-9]{0,40}|\\PC{0,40}") {
+            let _ = Filters::read(&Query::parse(&text), &["a"]);
+            let _ = read(&text);
+        }
+    }
+
     #[test]
     fn both_shapes_are_read() {
         let expected = Filters(BTreeMap::from([("label".to_owned(), BTreeSet::from(["a=b".to_owned()]))]));

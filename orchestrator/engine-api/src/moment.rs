@@ -90,6 +90,13 @@ mod tests {
         assert_eq!(found.as_deref(), expected, "{text}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[-+.:TZ0-9a-zµ]{0,24}|\\PC{0,24}") {
+            let _ = parse(&text, Timestamp::UNIX_EPOCH);
+        }
+    }
+
     #[test]
     fn no_text_is_no_moment() {
         check("", Some(""));

@@ -93,6 +93,14 @@ mod tests {
         assert_eq!(found, expected, "{path}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_path_makes_it_panic(path in "/v[0-9.]{0,24}(/[a-z?/]{0,8})?") {
+            let mut uri: Uri = path.parse().unwrap();
+            let _ = take_from(&mut uri);
+        }
+    }
+
     #[test]
     fn the_version_is_taken_off_the_path() {
         check("/nodes", Ok(("1.51", "/nodes")));

@@ -108,6 +108,17 @@ async fn what_comes_is_streamed_at_once_after_the_past() {
 }
 
 #[tokio::test]
+async fn the_end_may_be_far_away() {
+    let served = Served::start(MemoryNode::manager()).await;
+    let path = "/events?since=1&until=9999-12-30T00:00:00Z";
+    let (answer, _connection) = open(&served.socket(), request("GET", path, Body::empty())).await;
+
+    served.engine.events().publish(node_event("remove", "new", Timestamp::now()));
+
+    assert_eq!(next_line(&mut answer.into_body()).await.unwrap()["Action"], "remove");
+}
+
+#[tokio::test]
 async fn a_stream_ends_at_until() {
     let served = Served::start(MemoryNode::manager()).await;
     let until = Timestamp::now() + SignedDuration::from_millis(300);

@@ -153,6 +153,21 @@ async fn nobody_comes_in_without_a_certificate() {
 }
 
 #[tokio::test]
+async fn clients_that_say_nothing_keep_nobody_out() {
+    let clis = docker_clis().await;
+    let Some((_, program)) = clis.first() else { return };
+    let world = World::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(tokio::net::TcpStream::connect(world.address).await.unwrap());
+    }
+
+    let outcome = world.docker(program, Some(client_of(&world.clients)), &["node", "ls", "--quiet"]).await;
+
+    assert!(outcome.success, "{outcome:#?}");
+}
+
+#[tokio::test]
 async fn without_settings_everybody_is_turned_away_until_there_are_some() {
     let clis = docker_clis().await;
     let Some((_, program)) = clis.first() else { return };
