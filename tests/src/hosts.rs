@@ -146,10 +146,7 @@ impl Hosts {
     /// Where the kernel refuses.
     pub fn enter_operator(&self) -> Result<()> {
         let namespace = fs::File::open(format!("/proc/{}/ns/net", self.network.id()))?;
-        rustix::thread::move_into_link_name_space(
-            namespace.as_fd(),
-            Some(rustix::thread::LinkNameSpaceType::Network),
-        )?;
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(rustix::thread::LinkNameSpaceType::Network))?;
         Ok(())
     }
 
@@ -336,13 +333,14 @@ impl Host {
 
     /// Cuts the power.
     pub fn power_off(&mut self) {
-        let pid = self.pid();
+        let pid = self.pid().ok().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
         let Some(mut power) = self.power.take() else { return };
-        end(&mut power);
-        // PID 1 goes last: once it is gone, so is every process of the host, and its disk is free.
-        if let Ok(pid) = pid {
-            wait_until(|| !Path::new(&format!("/proc/{pid}")).exists());
+        if let Some(pid) = pid {
+            // PID 1 goes last: once its parent has seen it go, every process of the host is gone and its disk is free.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            wait_until(|| !matches!(power.try_wait(), Ok(None)));
         }
+        end(&mut power);
     }
 
     fn power_on(&mut self) -> Result<()> {

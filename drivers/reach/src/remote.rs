@@ -164,7 +164,8 @@ impl<C: Carrier> Session for Remote<C> {
 
     async fn run(&self, command: &Command) -> Result<Output, ReachError> {
         let work = async {
-            let process = Box::pin(self.start(&command.line.to_shell(), command.is_as_root)).await?;
+            let script = bounded_there(&command.line.to_shell(), command.timeout);
+            let process = Box::pin(self.start(&script, command.is_as_root)).await?;
             process::collect(process, command.stdin.clone(), command.output_limit).await
         };
         self.bounded(command.timeout, || command.line.summary(), work).await
@@ -206,6 +207,16 @@ impl<C: Carrier> Session for Remote<C> {
     async fn close(&self) {
         self.carrier.close().await;
     }
+}
+
+/// Bounds a script on the host too: closing a channel ends nothing that neither reads nor writes. A little longer than
+/// here, so that it is here where the time-out is told.
+fn bounded_there(script: &str, timeout: Duration) -> String {
+    let (script, seconds) = (quote(script), timeout.as_secs() + 2);
+    format!(
+        "if command -v timeout >/dev/null 2>&1; then exec timeout -k 5 {seconds} sh -c {script}; \
+         else exec sh -c {script}; fi"
+    )
 }
 
 /// What the host wants an upload to be sent as.
