@@ -93,7 +93,7 @@ pub enum HandleError {
     Stopped,
 }
 
-/// Why a member could not start. Nothing on disk was changed.
+/// Why a member could not start. What is on disk is left as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The data key is missing while the log exists.

@@ -23,7 +23,7 @@ async fn keep_writing(cluster: &Cluster, until: Instant) -> (usize, Duration) {
         }
         written += 1;
         longest = longest.max(start.elapsed());
-        sleep(Duration::from_millis(3)).await;
+        sleep(Duration::from_millis(15)).await;
     }
     (written, longest)
 }
@@ -33,9 +33,9 @@ async fn no_write_fails_or_waits_a_second_while_leadership_is_handed_over() {
     for size in [2, 3, 5] {
         let cluster = Cluster::formed(size, RaftSettings::default()).await;
         let old = cluster.leader().await;
-        let end = Instant::now() + Duration::from_secs(4);
+        let end = Instant::now() + Duration::from_secs(2);
         let hand_over = async {
-            sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_millis(500)).await;
             cluster.raft(old).transfer_leadership().await
         };
 
