@@ -6,7 +6,7 @@
 //!
 //! /var/lib/swarmup/local/<mark>/          one folder a cluster: its mark, whatever becomes of the journal
 //!   cluster.json                          name, prefix, bridge
-//!   agent                                 the agent's binary that its machines run
+//!   swarmd                                the agent's binary that its machines run
 //!   machines/<name>/machine.json          address, and the first process while it runs
 //!   machines/<name>/data                  the machine's /var, which it keeps while it is stopped
 //!   machines/<name>/console.log           what its first process says

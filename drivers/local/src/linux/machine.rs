@@ -130,7 +130,7 @@ impl Machine<'_> {
         let prefix = network::prefix_of(cluster)?;
         let gateway = network::gateway(&prefix)?;
         let (mut gate, input) = Gate::new().failed(action)?;
-        let mut command = self.command(record, &prefix, &gateway)?;
+        let mut command = self.command(record)?;
         command.stdin(input);
         let groups = self.group()?.create().failed(action)?;
         // Not collected here: the handle that ends it does so.
@@ -155,7 +155,7 @@ impl Machine<'_> {
         }
     }
 
-    fn command(&self, record: &MachineRecord, prefix: &Prefix, gateway: &Prefix) -> Result<Command, DriverError> {
+    fn command(&self, record: &MachineRecord) -> Result<Command, DriverError> {
         let folder = self.folder();
         let [root, data] = ["root", "data"].map(|name| folder.join(name));
         make_folder(&root)?;
@@ -172,10 +172,8 @@ impl Machine<'_> {
             .env_clear()
             .env("PATH", PATH)
             .env(MARK_VARIABLE, self.mark())
-            .args(["init", "--hostname", &record.hostname, "--link", LINK])
+            .args(["init", "--hostname", &record.hostname])
             .args([Path::new("--root"), &root, Path::new("--data"), &data, Path::new("--resolv"), &resolv])
-            .args(["--address", &format!("{}/{}", record.address, prefix.length)])
-            .args(["--gateway", &gateway.address.to_string()])
             .current_dir("/")
             .stdout(log)
             .stderr(log_too);

@@ -60,7 +60,7 @@ impl State {
 
     /// The agent's binary of a cluster.
     pub(super) fn agent(&self, cluster: &ClusterId) -> PathBuf {
-        self.cluster(cluster).join("agent")
+        self.cluster(cluster).join("swarmd")
     }
 
     /// The folder of a machine.

@@ -1,30 +1,24 @@
-//! The local driver with real namespaces, links and control groups, in namespaces of the tests' own.
+//! The driver by itself.
 //!
 //! The agent is a stand-in that keeps the agreement of `swarmd init` with a shell: what is tested here is the driver.
-
-#![cfg(target_os = "linux")]
-#![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "this whole file is tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use driver::conformance::{self, Bench};
-use driver::{
-    Access, ClusterId, ClusterRequest, Driver, DriverError, Instance, InstanceState, MachineRequest, Network,
-    OptionValue, Options, Silent,
-};
+use driver::{ClusterRequest, Driver, DriverError, InstanceState, Network, OptionValue, Options, Silent};
 use links::cgroup::ControlGroup;
 use links::route::{Connection, VethPair};
 use links::{Process, namespace, sysctl};
 use local::Local;
 use tests::{HostSnapshot, isolated};
+
+use crate::workstation::{Workstation, process, run, tear_down};
 
 /// Keeps the agreement of `swarmd init`: ready when its root stands, then waits, then runs until SIGTERM.
 const STAND_IN: &str = "#!/bin/sh\n\
@@ -38,81 +32,8 @@ const STAND_IN: &str = "#!/bin/sh\n\
 /// Says what is wrong and ends before it is ready.
 const BROKEN: &str = "#!/bin/sh\necho 'no space left for a root' >&2\nexit 3\n";
 
-struct Workstation {
-    agent: PathBuf,
-    folder: tempfile::TempDir,
-}
-
-impl Workstation {
-    fn new(script: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let agent = folder.path().join("agent");
-        fs::write(&agent, script).unwrap();
-        fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
-        Self { agent, folder }
-    }
-
-    fn request(&self, name: &str, options: Options) -> ClusterRequest {
-        ClusterRequest { options, ..self.cluster(name) }
-    }
-
-    fn machines(&self, request: &ClusterRequest, count: u32) -> Vec<MachineRequest> {
-        (1..=count).map(|number| self.machine(request, number)).collect()
-    }
-}
-
-impl Bench for Workstation {
-    fn driver(&self) -> Arc<dyn Driver> {
-        local::open(&Options::default(), Path::new("/nowhere")).unwrap()
-    }
-
-    fn cluster(&self, name: &str) -> ClusterRequest {
-        // Control groups are shared with tests that run beside this one.
-        let unique = self.folder.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
-        ClusterRequest {
-            id: ClusterId(format!("{unique}-{name}")),
-            name: name.to_owned(),
-            owner: "somebody@somewhere".to_owned(),
-            managers: 1,
-            workers: 2,
-            firewall: Vec::new(),
-            options: Options::default(),
-        }
-    }
-
-    fn machine(&self, cluster: &ClusterRequest, number: u32) -> MachineRequest {
-        MachineRequest {
-            cluster: cluster.id.clone(),
-            name: format!("{}-node-{number}", cluster.name),
-            hostname: format!("node-{number}"),
-            number,
-            group: "worker".to_owned(),
-            user_data: None,
-            authorized_key: None,
-            agent: Some(self.agent.clone()),
-            options: Options::default(),
-        }
-    }
-}
-
 fn subnet(value: &str) -> Options {
     Options([("subnet".to_owned(), OptionValue::One(value.to_owned()))].into())
-}
-
-fn run<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
-fn process(instance: &Instance) -> Process {
-    let Some(Access::Namespace { pid, started }) = instance.access else { panic!("it runs: {instance:?}") };
-    Process { pid, started }
-}
-
-async fn tear_down(driver: &dyn Driver, request: &ClusterRequest) {
-    let found = driver.find(Some(&request.id)).await.unwrap();
-    let ids: Vec<_> = found.into_iter().filter_map(|resource| resource.instance).collect();
-    driver.destroy(&ids).await.unwrap();
-    driver.remove_network(&request.id).await.unwrap();
 }
 
 /// Another host behind a link of this one, without a route back to any cluster.
@@ -175,8 +96,8 @@ fn say_hello(from: &Process, to: &Process, address: IpAddr) -> IpAddr {
 
 #[test]
 fn the_local_driver_keeps_the_contract() {
-    isolated("the_local_driver_keeps_the_contract", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::the_local_driver_keeps_the_contract", || {
+        let workstation = Workstation::with_script(STAND_IN);
 
         run(conformance::run(&workstation));
     });
@@ -184,8 +105,8 @@ fn the_local_driver_keeps_the_contract() {
 
 #[test]
 fn a_cluster_leaves_nothing_behind() {
-    isolated("a_cluster_leaves_nothing_behind", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::a_cluster_leaves_nothing_behind", || {
+        let workstation = Workstation::with_script(STAND_IN);
         let driver = workstation.driver();
         let request = workstation.cluster("lab");
         let is_others = |item: &str| item.starts_with("cgroup") && !item.contains(&request.id.0);
@@ -212,8 +133,8 @@ fn a_cluster_leaves_nothing_behind() {
 
 #[test]
 fn machines_reach_each_other_and_leave_under_the_hosts_address() {
-    isolated("machines_reach_each_other_and_leave_under_the_hosts_address", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::machines_reach_each_other_and_leave_under_the_hosts_address", || {
+        let workstation = Workstation::with_script(STAND_IN);
         let driver = workstation.driver();
         let request = workstation.cluster("lab");
         let outside = Outside::connect();
@@ -238,15 +159,15 @@ fn machines_reach_each_other_and_leave_under_the_hosts_address() {
 
 #[test]
 fn prefixes_are_told_apart_from_all_that_the_host_uses() {
-    isolated("prefixes_are_told_apart_from_all_that_the_host_uses", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::prefixes_are_told_apart_from_all_that_the_host_uses", || {
+        let workstation = Workstation::with_script(STAND_IN);
         let driver = workstation.driver();
         let mut connection = Connection::open().unwrap();
         let index = connection.add_bridge("taken", "of somebody else", [2, 0, 0, 0, 0, 9]).unwrap();
         connection.ensure_address(index, "10.201.0.77/24".parse().unwrap()).unwrap();
         let [one, other, third] = ["one", "other", "third"].map(|name| workstation.cluster(name));
-        let clashing = workstation.request("clashing", subnet("10.201.0.0/20"));
-        let chosen = workstation.request("chosen", subnet("10.99.0.0/24"));
+        let clashing = ClusterRequest { options: subnet("10.201.0.0/20"), ..workstation.cluster("clashing") };
+        let chosen = ClusterRequest { options: subnet("10.99.0.0/24"), ..workstation.cluster("chosen") };
 
         run(async {
             let prefix = |network: Network| network.prefix.unwrap();
@@ -270,8 +191,8 @@ fn prefixes_are_told_apart_from_all_that_the_host_uses() {
 
 #[test]
 fn forwarding_is_put_back_with_the_last_cluster_only() {
-    isolated("forwarding_is_put_back_with_the_last_cluster_only", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::forwarding_is_put_back_with_the_last_cluster_only", || {
+        let workstation = Workstation::with_script(STAND_IN);
         let driver = workstation.driver();
         let [one, other] = ["one", "other"].map(|name| workstation.cluster(name));
         let forwarding = || sysctl::read(sysctl::IPV4_FORWARDING).unwrap();
@@ -291,8 +212,8 @@ fn forwarding_is_put_back_with_the_last_cluster_only() {
 
 #[test]
 fn two_swarmups_at_once_make_each_machine_once() {
-    isolated("two_swarmups_at_once_make_each_machine_once", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::two_swarmups_at_once_make_each_machine_once", || {
+        let workstation = Workstation::with_script(STAND_IN);
         let (first, second) = (workstation.driver(), workstation.driver());
         let [one, other] = ["one", "other"].map(|name| workstation.cluster(name));
         let machines = workstation.machines(&one, 4);
@@ -314,8 +235,8 @@ fn two_swarmups_at_once_make_each_machine_once() {
 
 #[test]
 fn a_machine_that_does_not_come_up_says_why_and_is_cleared_away() {
-    isolated("a_machine_that_does_not_come_up_says_why_and_is_cleared_away", || {
-        let (broken, working) = (Workstation::new(BROKEN), Workstation::new(STAND_IN));
+    isolated("machines::a_machine_that_does_not_come_up_says_why_and_is_cleared_away", || {
+        let (broken, working) = (Workstation::with_script(BROKEN), Workstation::with_script(STAND_IN));
         let driver = broken.driver();
         let request = broken.cluster("lab");
 
@@ -335,8 +256,8 @@ fn a_machine_that_does_not_come_up_says_why_and_is_cleared_away() {
 
 #[test]
 fn a_machine_whose_maker_was_killed_before_it_wrote_it_down_is_destroyed_all_the_same() {
-    isolated("a_machine_whose_maker_was_killed_before_it_wrote_it_down_is_destroyed_all_the_same", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::a_machine_whose_maker_was_killed_before_it_wrote_it_down_is_destroyed_all_the_same", || {
+        let workstation = Workstation::with_script(STAND_IN);
         let driver = workstation.driver();
         let request = workstation.cluster("lab");
 
@@ -356,8 +277,8 @@ fn a_machine_whose_maker_was_killed_before_it_wrote_it_down_is_destroyed_all_the
 
 #[test]
 fn a_machine_that_died_is_started_again_with_its_data_and_address() {
-    isolated("a_machine_that_died_is_started_again_with_its_data_and_address", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::a_machine_that_died_is_started_again_with_its_data_and_address", || {
+        let workstation = Workstation::with_script(STAND_IN);
         let driver = workstation.driver();
         let request = workstation.cluster("lab");
         let machines = workstation.machines(&request, 2);
@@ -384,8 +305,8 @@ fn a_machine_that_died_is_started_again_with_its_data_and_address() {
 
 #[test]
 fn a_machine_lives_in_a_control_group_of_its_own() {
-    isolated("a_machine_lives_in_a_control_group_of_its_own", || {
-        let workstation = Workstation::new(STAND_IN);
+    isolated("machines::a_machine_lives_in_a_control_group_of_its_own", || {
+        let workstation = Workstation::with_script(STAND_IN);
         let driver = workstation.driver();
         let request = workstation.cluster("lab");
 
@@ -406,7 +327,7 @@ fn a_machine_lives_in_a_control_group_of_its_own() {
 
 #[test]
 fn without_root_there_is_one_clear_line_with_a_way_out() {
-    isolated("without_root_there_is_one_clear_line_with_a_way_out", || {
+    isolated("machines::without_root_there_is_one_clear_line_with_a_way_out", || {
         let driver = Local::new("/var/lib/swarmup/local", "/run/swarmup/local");
         rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
 

@@ -1,0 +1,90 @@
+//! A workstation to make machines on, for every test of this driver.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use driver::conformance::Bench;
+use driver::{Access, ClusterId, ClusterRequest, Driver, Instance, MachineRequest, Options};
+use links::Process;
+
+/// A workstation with an agent for its machines.
+pub(crate) struct Workstation {
+    agent: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Workstation {
+    /// One whose agent is a script.
+    pub(crate) fn with_script(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = folder.path().join("agent");
+        fs::write(&agent, script).unwrap();
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { agent, folder }
+    }
+
+    /// One with an agent that is there.
+    pub(crate) fn with_agent(agent: PathBuf) -> Self {
+        Self { agent, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Requests for machines from number 1.
+    pub(crate) fn machines(&self, request: &ClusterRequest, count: u32) -> Vec<MachineRequest> {
+        (1..=count).map(|number| self.machine(request, number)).collect()
+    }
+}
+
+impl Bench for Workstation {
+    fn driver(&self) -> Arc<dyn Driver> {
+        local::open(&Options::default(), Path::new("/nowhere")).unwrap()
+    }
+
+    fn cluster(&self, name: &str) -> ClusterRequest {
+        // Control groups are shared with tests that run beside this one.
+        let unique = self.folder.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
+        ClusterRequest {
+            id: ClusterId(format!("{unique}-{name}")),
+            name: name.to_owned(),
+            owner: "somebody@somewhere".to_owned(),
+            managers: 1,
+            workers: 2,
+            firewall: Vec::new(),
+            options: Options::default(),
+        }
+    }
+
+    fn machine(&self, cluster: &ClusterRequest, number: u32) -> MachineRequest {
+        MachineRequest {
+            cluster: cluster.id.clone(),
+            name: format!("{}-node-{number}", cluster.name),
+            hostname: format!("node-{number}"),
+            number,
+            group: "worker".to_owned(),
+            user_data: None,
+            authorized_key: None,
+            agent: Some(self.agent.clone()),
+            options: Options::default(),
+        }
+    }
+}
+
+/// Runs a future to its end.
+pub(crate) fn run<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// The first process of a machine that runs.
+pub(crate) fn process(instance: &Instance) -> Process {
+    let Some(Access::Namespace { pid, started }) = instance.access else { panic!("it runs: {instance:?}") };
+    Process { pid, started }
+}
+
+/// Removes all of a cluster.
+pub(crate) async fn tear_down(driver: &dyn Driver, request: &ClusterRequest) {
+    let found = driver.find(Some(&request.id)).await.unwrap();
+    let ids: Vec<_> = found.into_iter().filter_map(|resource| resource.instance).collect();
+    driver.destroy(&ids).await.unwrap();
+    driver.remove_network(&request.id).await.unwrap();
+}
