@@ -154,12 +154,15 @@ impl Connection {
         self.socket.request(message).doing(|| format!("set link {index} up"))
     }
 
-    /// Gives a link an address; one that it has already is fine.
+    /// Gives a link an address; one that it has already is fine. IPv6 addresses are usable at once: whoever gives them
+    /// knows that they are unique.
     pub fn ensure_address(&mut self, index: u32, prefix: Prefix) -> Result<(), KernelError> {
         const ADDRESS: u16 = 1;
         const LOCAL: u16 = 2;
         let bytes = address_bytes(prefix.address);
-        let mut fixed = vec![family(prefix.address), prefix.length, 0, 0];
+        // `IFA_F_NODAD`
+        let flags = if prefix.address.is_ipv6() { 2 } else { 0 };
+        let mut fixed = vec![family(prefix.address), prefix.length, flags, 0];
         fixed.extend_from_slice(&index.to_ne_bytes());
         let message = Message::new(NEW_ADDRESS, CREATE | REPLACE, &fixed).bytes(LOCAL, &bytes).bytes(ADDRESS, &bytes);
         self.socket.request(message).doing(|| format!("add address {prefix} to link {index}"))
