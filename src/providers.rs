@@ -14,6 +14,9 @@ use crate::home::Home;
 /// The provider of clusters that name none.
 pub const DEFAULT: &str = "local";
 
+/// Makes a driver from a cluster's options; what the driver must find again it keeps in the folder given.
+type Open = fn(&Options, &Path) -> Result<Arc<dyn Driver>, DriverError>;
+
 /// A provider of machines.
 #[derive(Debug)]
 pub struct Provider {
@@ -23,8 +26,8 @@ pub struct Provider {
     pub about: &'static str,
     /// The options that its driver declares.
     pub options: &'static [OptionSpec],
-    /// Makes the driver; what it must find again it keeps in the folder given.
-    open: fn(&Options, &Path) -> Result<Arc<dyn Driver>, DriverError>,
+    /// Makes the driver.
+    open: Open,
     /// Whether its machines exist in memory only, so that nothing can run on them.
     is_memory: bool,
 }

@@ -1,6 +1,7 @@
 //! Arguments that several commands share, and the flags that drivers declare.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
@@ -132,7 +133,7 @@ fn provider_help() -> String {
     let mut help = "Provider of the machines\n".to_owned();
     for provider in PROVIDERS {
         let mark = if provider.name == providers::DEFAULT { " (the default)" } else { "" };
-        help.push_str(&format!("\n  {:<8}  {}{mark}", provider.name, provider.about));
+        let _ = write!(help, "\n  {:<8}  {}{mark}", provider.name, provider.about);
     }
     help
 }

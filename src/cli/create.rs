@@ -76,8 +76,17 @@ impl Create {
                 return Ok(Exit::Done);
             }
         }
-        let journal = journal.unwrap_or_else(|| begin(spec));
-        let context = open::assemble(&home, folder, journal, global, self.agent.agent.clone(), stop)?;
+        let journal = journal.unwrap_or_else(|| begin(&spec));
+        let agent = self.agent.agent.clone();
+        let context = match open::assemble(&home, folder.clone(), journal, global, agent, stop) {
+            Ok(context) => context,
+            Err(error) => {
+                if file::read(&folder)?.is_none() {
+                    home.remove_cluster_folder(&name)?;
+                }
+                return Err(error);
+            }
+        };
         self.bring_up(Arc::new(context), global, lock).await
     }
 
@@ -149,10 +158,10 @@ fn check_resumable(journal: &Journal, wanted: &ClusterSpec) -> Result<()> {
 }
 
 /// The journal of a cluster of which nothing exists yet, with its machines announced.
-fn begin(spec: ClusterSpec) -> Journal {
+fn begin(spec: &ClusterSpec) -> Journal {
     let id = model::ClusterId::generate(&mut rand::rand_core::UnwrapErr(SysRng));
     let mut journal = Journal::begin(ClusterId(id.to_string()), spec.clone(), owner(), jiff::Timestamp::now());
-    plan::plan(&spec, Some(&journal)).commit(&spec, &mut journal);
+    plan::plan(spec, Some(&journal)).commit(spec, &mut journal);
     journal
 }
 

@@ -189,7 +189,11 @@ impl Shell {
             Self::Emacs => {
                 format!(";; {DO}\n;; (with-temp-buffer (shell-command \"{command}\" (current-buffer)) (eval-buffer))\n")
             }
-            Self::Nushell => format!("# {DO}\n# {command} | save -f swarmup-env.nu; source swarmup-env.nu\n"),
+            // Nushell evaluates no text, but it loads records.
+            Self::Nushell if command.contains("--unset") => String::new(),
+            Self::Nushell => {
+                format!("# {DO}\n# {} | from json | load-env\n", command.replace("--shell nushell", "--shell json"))
+            }
             Self::Json | Self::Dotenv => String::new(),
         }
     }

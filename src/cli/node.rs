@@ -19,7 +19,7 @@ use crate::output::Printer;
 use crate::phase::{self, Context};
 
 /// How long a node may take to be well again.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Looks at single nodes, adds, removes, stops and starts them.
 #[derive(Debug, Subcommand)]

@@ -48,7 +48,7 @@ impl Plan {
             .estimate(&spec.request(&id, "nobody"))
             .await
             .with_context(|| format!("failed to ask provider `{}` for an estimate", spec.provider))?;
-        global.printer().value(&Shown { spec, plan, estimate }, |shown| text(shown));
+        global.printer().value(&Shown { spec, plan, estimate }, text);
         Ok(Exit::Done)
     }
 }

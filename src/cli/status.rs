@@ -1,5 +1,7 @@
 //! `swarmup status`: how a cluster and its nodes fare, by the journal and by the swarm itself.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use clap::Args;
 use model::Role;
@@ -63,7 +65,7 @@ impl Status {
                 report.name, report.provider, report.state
             );
             if let Some(error) = &report.error {
-                text.push_str(&format!("Swarm    {error}\n"));
+                let _ = writeln!(text, "Swarm    {error}");
             }
             format!("{text}\n{}", table(&report.nodes))
         });

@@ -113,8 +113,8 @@ impl Swarm for MemorySwarm {
     }
 
     async fn endpoint(&self) -> Result<SocketAddr, EngineError> {
-        let managers = self.journal.machines.values().filter(|machine| machine.role == Role::Manager);
-        let address = managers.filter_map(|machine| machine.instance.as_ref()?.private_address).next();
+        let mut managers = self.journal.machines.values().filter(|machine| machine.role == Role::Manager);
+        let address = managers.find_map(|machine| machine.instance.as_ref()?.private_address);
         address.map(|address| SocketAddr::new(address, API_PORT)).ok_or(EngineError::NoManager { source: None })
     }
 }

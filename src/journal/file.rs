@@ -103,7 +103,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
 /// Sets a journal that cannot be understood aside, under a name that is free.
 pub fn set_aside(folder: &Path) -> Result<PathBuf, JournalError> {
     let path = folder.join(JOURNAL_FILE);
-    let aside = (1_u32..)
+    let aside = (1..=u32::MAX)
         .map(|number| folder.join(format!("{JOURNAL_FILE}.damaged-{number}")))
         .find(|aside| !aside.exists())
         .expect("one of four billion names is free");

@@ -98,13 +98,17 @@ mod tests {
         Ledger::new(folder.to_owned(), journal)
     }
 
+    fn intend(journal: &mut Journal, role: Role) {
+        journal.intend_machine(role, None);
+    }
+
     #[tokio::test]
     async fn what_is_recorded_is_on_disk_on_return() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
 
-        let first = ledger.record(|journal| drop(journal.intend_machine(Role::Manager, None)));
-        let second = ledger.record(|journal| drop(journal.intend_machine(Role::Worker, None)));
+        let first = ledger.record(|journal| intend(journal, Role::Manager));
+        let second = ledger.record(|journal| intend(journal, Role::Worker));
         tokio::try_join!(first, second).unwrap();
 
         assert_eq!(file::read(folder.path()).unwrap().unwrap().machines.len(), 2);
@@ -114,7 +118,7 @@ mod tests {
     async fn what_is_noted_goes_to_disk_with_the_next_record() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
-        ledger.note(|journal| drop(journal.intend_machine(Role::Manager, None)));
+        ledger.note(|journal| intend(journal, Role::Manager));
         assert!(file::read(folder.path()).unwrap().is_none());
 
         ledger.record(|_| {}).await.unwrap();

@@ -6,7 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::reach::{Dialer, Session};
-use driver::{Access, ClusterRequest, Driver, Instance};
+use driver::{Access, Backoff, ClusterRequest, Driver, DriverError, Instance};
+use rand::SeedableRng as _;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::{StdRng, SysRng};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +71,7 @@ impl Context {
     }
 
     /// The same, deaf to the interruption that has been: for cleaning up after it.
+    #[must_use]
     pub fn after_interruption(&self) -> Self {
         Self {
             home: self.home.clone(),
@@ -137,6 +141,16 @@ impl Context {
             done = call => Ok(done),
             () = self.grace_is_over() => Err(PhaseError::Interrupted),
         }
+    }
+
+    /// Calls the provider, again where trying again may help.
+    pub(super) async fn call<T, F>(&self, action: &str, call: impl FnMut() -> F) -> Result<T, PhaseError>
+    where
+        F: Future<Output = Result<T, DriverError>>,
+    {
+        let mut rng = StdRng::from_rng(&mut UnwrapErr(SysRng));
+        let done = self.in_grace(driver::retry(&Backoff::default(), &mut rng, call)).await?;
+        done.map_err(|source| PhaseError::Driver { action: action.to_owned(), source })
     }
 
     /// Waits for something that may be dropped at any point, until the user asks to stop.

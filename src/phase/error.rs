@@ -93,16 +93,7 @@ impl PhaseError {
 
     /// Says which machine it was.
     pub(super) fn of_machine(self, action: &'static str, machine: String) -> Self {
-        match self {
-            Self::Interrupted => Self::Interrupted,
-            other => Self::Machine { action, machine, source: Box::new(other) },
-        }
-    }
-
-    /// A provider's failure, with what was asked of it.
-    pub(super) fn driver(action: &str) -> impl FnOnce(DriverError) -> Self + use<> {
-        let action = action.to_owned();
-        move |source| Self::Driver { action, source }
+        if self.is_interruption() { self } else { Self::Machine { action, machine, source: Box::new(self) } }
     }
 }
 

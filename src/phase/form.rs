@@ -10,7 +10,7 @@ use crate::engine::{EngineError, Swarm};
 use crate::journal::{Stage, Step};
 
 /// How long the swarm may take to elect its first leader.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// How often it is asked.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
 

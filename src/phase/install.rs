@@ -98,12 +98,11 @@ pub(crate) async fn join(context: &Context, work: &Work) -> Result<(), PhaseErro
     let session = work.session.as_ref().ok_or(PhaseError::Incomplete { what: "session" })?;
     let host = host(&journal, work.number, &hostname, &work.instance, &**session)?;
     let machine = &journal.machines[&work.number];
-    let id = match context.engine.membership(&host).await? {
-        Some(id) => id,
-        None => {
-            let ticket = context.swarm()?.ticket(machine.role).await?;
-            context.engine.join(&host, &ticket).await?
-        }
+    let id = if let Some(id) = context.engine.membership(&host).await? {
+        id
+    } else {
+        let ticket = context.swarm()?.ticket(machine.role).await?;
+        context.engine.join(&host, &ticket).await?
     };
     if let Some(previous) = machine.node_id.as_ref().filter(|previous| **previous != id) {
         context.swarm()?.remove(previous).await?;

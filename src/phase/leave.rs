@@ -15,7 +15,7 @@ use crate::engine::{EngineError, Swarm};
 use crate::journal::{Machine, Step};
 
 /// How long a manager may take to leave raft.
-const DEMOTION_TIMEOUT: Duration = Duration::from_secs(60);
+const DEMOTION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Machines that go.
 #[derive(Debug)]
@@ -53,8 +53,7 @@ impl Phase for Leave {
         ids.sort();
         ids.dedup();
         if !ids.is_empty() {
-            let destroyed = context.in_grace(context.driver.destroy(&ids)).await?;
-            destroyed.map_err(PhaseError::driver("destroy the machines"))?;
+            context.call("destroy the machines", || context.driver.destroy(&ids)).await?;
         }
         context
             .ledger

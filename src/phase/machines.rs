@@ -20,11 +20,6 @@ pub(super) const TITLE: &str = "Create machines";
 pub struct Machines;
 
 impl Machines {
-    /// How many machines are on their way.
-    pub(super) fn total(&self, context: &Context) -> usize {
-        pending(&context.journal()).len()
-    }
-
     /// Creates what the journal announces and sends each machine on, once, as soon as it exists.
     ///
     /// The channel has room for every machine: sending never waits.
@@ -40,8 +35,9 @@ impl Machines {
             handed_on: std::sync::Mutex::default(),
             appeared,
         };
-        let made = context.in_grace(context.driver.create(network, &requests, &desk)).await?;
-        for instance in made.map_err(PhaseError::driver("create the machines"))? {
+        let made =
+            context.call("create the machines", || context.driver.create(network, &requests, &desk)).await?;
+        for instance in made {
             desk.hand_on(&instance);
         }
         Ok(())
@@ -53,8 +49,7 @@ impl Machines {
         ids.extend(preflight::remains(context).await?.into_iter().filter_map(|resource| resource.instance));
         let ids: Vec<_> = ids.into_iter().collect();
         if !ids.is_empty() {
-            let destroyed = context.in_grace(context.driver.destroy(&ids)).await?;
-            destroyed.map_err(PhaseError::driver("destroy the machines"))?;
+            context.call("destroy the machines", || context.driver.destroy(&ids)).await?;
         }
         context.ledger.note(|journal| journal.machines.clear());
         Ok(())

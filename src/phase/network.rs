@@ -42,10 +42,10 @@ impl Phase for Network {
         let to_save = identity.clone();
         let saved = tokio::task::spawn_blocking(move || save(&folder, to_save.as_ref(), needs_ssh_key, &name));
         let request = context.request();
-        let made = context.in_grace(context.driver.ensure_network(&request));
+        let made = context.call("create the network", || context.driver.ensure_network(&request));
         let (saved, made) = tokio::join!(saved, made);
         saved??;
-        let network = made?.map_err(PhaseError::driver("create the network"))?;
+        let network = made?;
         if let Some(identity) = identity {
             context.set_identity(identity);
         }
@@ -59,8 +59,7 @@ impl Phase for Network {
 
     async fn undo(&self, context: &Context) -> Result<(), PhaseError> {
         let id = context.journal().id.clone();
-        let removed = context.in_grace(context.driver.remove_network(&id)).await?;
-        removed.map_err(PhaseError::driver("remove the network"))?;
+        context.call("remove the network", || context.driver.remove_network(&id)).await?;
         context.ledger.note(|journal| journal.network = NetworkRecord::Absent);
         Ok(())
     }

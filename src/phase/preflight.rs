@@ -19,8 +19,8 @@ impl Phase for Preflight {
         context.engine.agent_file()?;
         let request = context.request();
         let action = format!("use provider `{}`", context.journal().spec.provider);
-        let checked = context.unless_stopped(context.driver.preflight(&request)).await?;
-        let checked = checked.map_err(PhaseError::driver(&action))?;
+        let call = context.call(&action, || context.driver.preflight(&request));
+        let checked = context.unless_stopped(call).await??;
         for unchecked in &checked.unchecked {
             context.progress.line(&format!("  not checked: {unchecked}"));
         }
@@ -41,6 +41,6 @@ impl Phase for Preflight {
 /// Everything at the provider that carries this cluster's mark.
 pub(super) async fn remains(context: &Context) -> Result<Vec<Resource>, PhaseError> {
     let id = context.journal().id.clone();
-    let found = context.in_grace(context.driver.find(Some(&id))).await?;
-    found.map_err(PhaseError::driver("ask the provider what carries the cluster's mark"))
+    let action = "ask the provider what carries the cluster's mark";
+    context.call(action, || context.driver.find(Some(&id))).await
 }

@@ -10,7 +10,7 @@ use super::context::line_name;
 use super::{Context, MachinePhase, PhaseError, Work};
 
 /// How long a machine that was just made may take to answer.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
+const BOOT_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long one may take that was there before.
 const GIVEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// The first pause between two attempts; it doubles up to the longest.

@@ -12,7 +12,7 @@ use crate::engine::{EngineError, Swarm, SwarmNode};
 use crate::journal::{Journal, Stage, Step};
 
 /// How long nodes may take to become well.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// All nodes well.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::context::line_name;
-use super::machines::{Machines, TITLE};
+use super::machines::{Machines, TITLE, pending};
 use super::{Context, Entry, MachinePhase, PHASES, Phase, PhaseError, Work};
 
 /// Machines that have appeared and that nobody has taken up yet: as many as a cluster may have.
@@ -29,7 +29,7 @@ pub async fn forward(context: &Arc<Context>) -> Result<(), PhaseError> {
                 });
                 let each: Vec<_> = each.collect();
                 rest = &after[each.len()..];
-                if machines.total(context) > 0 {
+                if !pending(&context.journal()).is_empty() {
                     stream(context, machines, &each).await?;
                 }
             }
@@ -91,7 +91,7 @@ async fn stream(
     machines: &Machines,
     each: &[&'static dyn MachinePhase],
 ) -> Result<(), PhaseError> {
-    let total = machines.total(context);
+    let total = pending(&context.journal()).len();
     let (sender, mut appeared) = mpsc::channel(APPEARED_CAPACITY);
     let mut at_work = JoinSet::new();
     context.progress.begin(TITLE);
