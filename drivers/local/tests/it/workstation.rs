@@ -8,6 +8,7 @@ use std::sync::Arc;
 use driver::conformance::Bench;
 use driver::{Access, ClusterId, ClusterRequest, Driver, Instance, MachineRequest, Options};
 use links::Process;
+use links::cgroup::ControlGroup;
 
 /// A workstation with an agent for its machines.
 pub(crate) struct Workstation {
@@ -30,9 +31,26 @@ impl Workstation {
         Self { agent, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// What the marks of its clusters begin with: no test that runs beside this one has it.
+    fn unique(&self) -> String {
+        self.folder.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned()
+    }
+
     /// Requests for machines from number 1.
     pub(crate) fn machines(&self, request: &ClusterRequest, count: u32) -> Vec<MachineRequest> {
         (1..=count).map(|number| self.machine(request, number)).collect()
+    }
+}
+
+/// Control groups are the machine's own, and stay when a test fails.
+impl Drop for Workstation {
+    fn drop(&mut self) {
+        let all = ControlGroup::new("swarmup").unwrap();
+        for name in all.children().into_iter().filter(|name| name.starts_with(&self.unique())) {
+            let group = ControlGroup::new(format!("swarmup/{name}")).unwrap();
+            group.kill().and_then(|()| group.remove()).unwrap();
+        }
+        all.remove_if_empty();
     }
 }
 
@@ -42,10 +60,8 @@ impl Bench for Workstation {
     }
 
     fn cluster(&self, name: &str) -> ClusterRequest {
-        // Control groups are shared with tests that run beside this one.
-        let unique = self.folder.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
         ClusterRequest {
-            id: ClusterId(format!("{unique}-{name}")),
+            id: ClusterId(format!("{}-{name}", self.unique())),
             name: name.to_owned(),
             owner: "somebody@somewhere".to_owned(),
             managers: 1,
