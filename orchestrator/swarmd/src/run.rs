@@ -1,16 +1,47 @@
 //! `swarmd run`: the agent. Settings -> build -> serve -> drain.
+//!
+//! ```text
+//!  engine ──┐
+//!           ├─> node runtime ── SwarmNode ──> Engine API: own socket, docker.sock where nobody holds it,
+//!  raft  ───┘        └── certificate of 2376 ────────────> TLS 2376 while there is one
+//! ```
+//!
+//! The first part to end ends the agent; whoever keeps it starts it again.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use engine::{Engine, EngineSettings};
+use engine_api::{ApiServer, SocketError, TlsSettings, UnixSocket};
+use node::{ApiTls, NodeRuntime, NodeSettings};
+use raft::RaftSettings;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use sd_notify::NotifyState;
+use store::Clock;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
 
 use crate::arguments::RunArguments;
 use crate::installation::Installation;
-use crate::log;
 use crate::settings::Settings;
+use crate::{layout, log};
+
+/// How long the agent may take to end what it has begun.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Before a port that somebody else holds is tried again.
+const PORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the agent consists of, all of it ended by one token.
+type Parts = JoinSet<anyhow::Result<()>>;
 
 /// Runs the agent until SIGTERM or SIGINT.
 pub(crate) fn run(arguments: RunArguments) -> anyhow::Result<()> {
@@ -18,13 +49,14 @@ pub(crate) fn run(arguments: RunArguments) -> anyhow::Result<()> {
         Some(folder) => log::to_file(&folder.join("swarmd.log"), arguments.log_format)?,
         None => log::to_stderr(arguments.log_format)?,
     }
+    ca::install_crypto();
     let settings = settings(arguments)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("failed to start the runtime")?
         .block_on(live(settings))
-        .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "agent ends"))
+        .inspect_err(|error| error!(error = format!("{error:#}"), "agent ends"))
 }
 
 fn settings(arguments: RunArguments) -> anyhow::Result<Settings> {
@@ -37,18 +69,143 @@ async fn live(settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     info!(node = settings.hostname, version = env!("CARGO_PKG_VERSION"), "agent starts");
-    prepare(&settings.data_dir)?;
+
+    let cancel = CancellationToken::new();
+    let mut parts = build(&settings, &cancel).await?;
     tell_service_manager(NotifyState::Ready);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        Some(ended) = parts.join_next() => ended.context("a part of the agent panicked").flatten(),
+    };
     tell_service_manager(NotifyState::Stopping);
-    Ok(())
+    cancel.cancel();
+    drain(parts).await;
+    info!("agent ends");
+    ended
 }
 
-fn prepare(folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))
+/// Builds all parts and starts them; the Engine API answers when this returns.
+async fn build(settings: &Settings, cancel: &CancellationToken) -> anyhow::Result<Parts> {
+    make_private(&settings.data_dir)?;
+    make_private(&settings.run_dir)?;
+    let mut rng = StdRng::from_rng(&mut rand::rng());
+    let engine = EngineSettings {
+        hostname: settings.hostname.clone(),
+        labels: settings.labels.clone(),
+        data_dir: settings.data_dir.clone(),
+    };
+    let engine = Arc::new(Engine::open(engine, &mut rng).context("failed to open the engine")?);
+    let runtime = NodeRuntime::new(NodeSettings {
+        data_dir: settings.data_dir.clone(),
+        run_dir: settings.run_dir.clone(),
+        hostname: settings.hostname.clone(),
+        engine: Arc::clone(&engine),
+        clock: Clock::system(),
+        rng,
+        raft: RaftSettings::default(),
+    });
+    let api = ApiServer::new(runtime.node(), engine);
+    let tls = runtime.api_tls();
+    let own = layout::api_socket(&settings.run_dir);
+    let own = UnixSocket::bind(&own).await.context("failed to serve the Engine API")?;
+
+    let mut parts = Parts::new();
+    let stop = cancel.clone();
+    parts.spawn(async move { runtime.run(stop).await.context("the node ends") });
+    for socket in [Some(own), docker_socket(&settings.docker_socket).await].into_iter().flatten() {
+        let (api, stop) = (api.clone(), cancel.clone());
+        parts.spawn(async move { api.serve_unix(socket, stop).await.context("the Engine API ends") });
+    }
+    parts.spawn(serve_tls(api, tls, cancel.clone()));
+    Ok(parts)
+}
+
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder).with_context(|| format!("failed to make `{}`", folder.display()))
+}
+
+/// The socket that the `docker` CLI looks for, unless a Docker daemon holds it.
+async fn docker_socket(path: &Path) -> Option<UnixSocket> {
+    match UnixSocket::bind(path).await {
+        Ok(socket) => Some(socket),
+        Err(SocketError::InUse { path }) => {
+            info!(path = %path.display(), "another daemon serves this socket; leaving it alone");
+            None
+        }
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "the docker CLI needs to be told where the agent listens");
+            None
+        }
+    }
+}
+
+/// Serves TLS on 2376 from the moment there is a certificate for it. Until then the port is left to others.
+async fn serve_tls(
+    api: ApiServer,
+    mut certificates: watch::Receiver<Option<ApiTls>>,
+    cancel: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = tokio::select! {
+        () = cancel.cancelled() => return Ok(()),
+        listener = async {
+            // The node outlives this; where it does not, the agent is ending.
+            if certificates.wait_for(Option::is_some).await.is_err() {
+                return std::future::pending().await;
+            }
+            listen().await
+        } => listener,
+    };
+    let (sender, settings) = watch::channel(certificates.borrow_and_update().clone().map(tls_settings));
+    let forward = async {
+        while certificates.changed().await.is_ok() {
+            sender.send_replace(certificates.borrow_and_update().clone().map(tls_settings));
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = api.serve_tls(listener, settings, cancel) => served.context("the Engine API on TLS ends"),
+        never = forward => never,
+    }
+}
+
+/// The port 2376, once it is free.
+async fn listen() -> TcpListener {
+    let mut is_told = false;
+    loop {
+        let bound = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, model::API_PORT)).await {
+            Ok(listener) => Ok(listener),
+            // A host without IPv6.
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, model::API_PORT)).await,
+        };
+        match bound {
+            Ok(listener) => return listener,
+            Err(error) if !is_told => warn!(%error, port = model::API_PORT, "waiting for the Engine API's port"),
+            Err(_) => {}
+        }
+        is_told = true;
+        tokio::time::sleep(PORT_PAUSE).await;
+    }
+}
+
+fn tls_settings(tls: ApiTls) -> TlsSettings {
+    TlsSettings { certificate: tls.certificate, key: tls.key, client_ca: tls.client_ca }
+}
+
+/// Waits until all parts have ended, and no longer than [`DRAIN`]; what is left then is cut off.
+async fn drain(mut parts: Parts) {
+    let all = async {
+        while let Some(ended) = parts.join_next().await {
+            if let Err(error) = ended.context("a part of the agent panicked").flatten() {
+                warn!(error = format!("{error:#}"), "a part of the agent failed while it ended");
+            }
+        }
+    };
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
+        warn!("not everything ended in time");
+        parts.shutdown().await;
+    }
 }
 
 /// Tells systemd, or a keeper of ours, how far the agent is. Where nobody wants to know, nothing happens.
