@@ -21,6 +21,8 @@ mod state;
 mod store;
 mod table;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod watch;
 mod writer;

@@ -25,7 +25,10 @@ pub struct Store {
 struct Shared {
     clock: Clock,
     current: Mutex<Current>,
+    /// Where transactions get in line; absent after the writer has stopped.
     line: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    /// The line's end, until the first writer takes it: transactions may wait for it.
+    unserved: Mutex<Option<mpsc::Receiver<Box<dyn Job>>>>,
 }
 
 /// The state and its watchers, under one lock: that is what makes a watch gapless.
@@ -39,7 +42,14 @@ impl Store {
     /// An empty store. Objects get their times from `clock` while this manager leads.
     pub fn new(clock: Clock) -> Self {
         let current = Current { state: Arc::default(), watchers: broadcast::Sender::new(WATCH_CAPACITY) };
-        Self { shared: Arc::new(Shared { clock, current: Mutex::new(current), line: Mutex::default() }) }
+        let (line, unserved) = mpsc::channel(QUEUE_LENGTH);
+        let shared = Shared {
+            clock,
+            current: Mutex::new(current),
+            line: Mutex::new(Some(line)),
+            unserved: Mutex::new(Some(unserved)),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// What raft applies committed entries to.
@@ -59,9 +69,10 @@ impl Store {
     }
 
     /// Runs transactions until cancelled; [`update`](Self::update) needs it, on every manager. One at a time.
+    ///
+    /// Transactions wait for the first run; between the end of a run and the next they are refused.
     pub async fn run(&self, proposer: Arc<dyn Proposer>, cancel: CancellationToken) {
-        let (line, jobs) = mpsc::channel(QUEUE_LENGTH);
-        let open = OpenLine::new(self, line);
+        let (jobs, open) = OpenLine::new(self);
         let writer = Writer { store: self.clone(), proposer, jobs, term: None };
         tokio::select! {
             () = cancel.cancelled() => {}
@@ -140,9 +151,14 @@ impl StateMachine for Store {
 struct OpenLine<'s>(&'s Store);
 
 impl<'s> OpenLine<'s> {
-    fn new(store: &'s Store, line: mpsc::Sender<Box<dyn Job>>) -> Self {
-        *lock(&store.shared.line) = Some(line);
-        Self(store)
+    fn new(store: &'s Store) -> (mpsc::Receiver<Box<dyn Job>>, Self) {
+        let unserved = lock(&store.shared.unserved).take();
+        let jobs = unserved.unwrap_or_else(|| {
+            let (line, jobs) = mpsc::channel(QUEUE_LENGTH);
+            *lock(&store.shared.line) = Some(line);
+            jobs
+        });
+        (jobs, Self(store))
     }
 }
 
