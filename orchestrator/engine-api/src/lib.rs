@@ -26,4 +26,7 @@ mod unserved;
 mod version;
 mod views;
 
-pub use serve::{ApiServer, ServeError, SocketError, TlsSettings, UnixSocket};
+pub use serve::{ApiServer, ServeError, SocketError, UnixSocket};
+
+/// What [`ApiServer::serve_tls`] serves TLS with, as the node hands it out.
+pub use node::ApiTls as TlsSettings;

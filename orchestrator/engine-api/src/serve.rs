@@ -6,5 +6,4 @@ mod tls;
 mod unix_socket;
 
 pub use server::{ApiServer, ServeError};
-pub use tls::TlsSettings;
 pub use unix_socket::{SocketError, UnixSocket};

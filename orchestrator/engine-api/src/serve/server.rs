@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Engine;
-use node::SwarmNode;
+use node::{ApiTls, SwarmNode};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::connection::serve;
-use super::tls::{Gate, TlsSettings};
+use super::tls::Gate;
 use super::unix_socket::UnixSocket;
 use crate::api::{Api, Entrance, Peer};
 
@@ -68,7 +68,7 @@ impl ApiServer {
     pub async fn serve_tls(
         &self,
         listener: TcpListener,
-        mut settings: watch::Receiver<Option<TlsSettings>>,
+        mut settings: watch::Receiver<Option<ApiTls>>,
         cancel: CancellationToken,
     ) -> Result<(), ServeError> {
         let entrance = self.entrance();
@@ -113,7 +113,7 @@ impl ApiServer {
 }
 
 /// The gate for the settings that now count. Ends the connections of clients that are trusted no longer.
-fn next_gate(before: Option<Gate>, settings: Option<&TlsSettings>, cancel: &CancellationToken) -> Option<Gate> {
+fn next_gate(before: Option<Gate>, settings: Option<&ApiTls>, cancel: &CancellationToken) -> Option<Gate> {
     let gate = settings.and_then(|settings| {
         Gate::new(settings, before.as_ref(), cancel)
             .inspect_err(|error| error!(error = error as &dyn std::error::Error, "the API's TLS settings are unusable"))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ca::{CertificateError, certificate_der, private_key_der};
-use model::Secret;
+use node::ApiTls;
 use rustls::crypto::ring;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
@@ -19,17 +19,6 @@ use crate::api::Peer;
 
 /// How long a client may take to prove who it is.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What the API serves TLS with. Absent settings mean that it serves none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// This node's server certificate, PEM.
-    pub certificate: String,
-    /// Its key, PEM (PKCS #8).
-    pub key: Secret,
-    /// The authority whose client certificates are let in, PEM.
-    pub client_ca: String,
-}
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +55,7 @@ impl Gate {
     /// A gate for new settings. Connections of the gate before it live on where the same clients are trusted, and
     /// end where others are.
     pub(super) fn new(
-        settings: &TlsSettings,
+        settings: &ApiTls,
         before: Option<&Self>,
         stopping: &CancellationToken,
     ) -> Result<Self, TlsSettingsError> {
@@ -94,7 +83,7 @@ impl Gate {
     }
 }
 
-fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsSettingsError> {
+fn server_config(settings: &ApiTls) -> Result<ServerConfig, TlsSettingsError> {
     let provider = Arc::new(ring::default_provider());
     let mut clients = RootCertStore::empty();
     clients.add(certificate_der(&settings.client_ca)?)?;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ca::{Authority, KeyPair, NodeSubject};
-use engine_api::TlsSettings;
 use jiff::Timestamp;
 use model::{Caller, Role};
+use node::ApiTls;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ const LIFETIME: Duration = Duration::from_hours(24);
 struct World {
     swarm: Authority,
     clients: Authority,
-    settings: watch::Sender<Option<TlsSettings>>,
+    settings: watch::Sender<Option<ApiTls>>,
     address: SocketAddr,
     served: Served,
     node: Arc<MemoryNode>,
@@ -67,12 +67,12 @@ impl World {
     }
 }
 
-fn settings(swarm: &Authority, clients: &Authority) -> TlsSettings {
+fn settings(swarm: &Authority, clients: &Authority) -> ApiTls {
     let key = KeyPair::generate().unwrap();
     let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
     let names = ["localhost".to_owned()];
     let certificate = swarm.issue_server(key.csr_pem(), &addresses, &names, LIFETIME, Timestamp::now()).unwrap();
-    TlsSettings { certificate, key: key.key_pem(), client_ca: clients.certificate_pem().to_owned() }
+    ApiTls { certificate, key: key.key_pem(), client_ca: clients.certificate_pem().to_owned() }
 }
 
 fn client_of(authority: &Authority) -> (String, String) {
