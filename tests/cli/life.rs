@@ -1,5 +1,7 @@
 //! A cluster's life: create, look, scale, destroy.
 
+use std::fmt::Write as _;
+
 use crate::sandbox::{Sandbox, assert_run};
 
 #[test]
@@ -89,7 +91,7 @@ fn env_speaks_every_shells_language() {
     for shell in ["sh", "fish", "powershell", "cmd", "tcsh", "emacs", "nushell", "json", "dotenv"] {
         let set = sandbox.run(&format!("env --shell {shell}")).ended(0).stdout;
         let unset = sandbox.run(&format!("env --unset --shell {shell}")).ended(0).stdout;
-        text.push_str(&format!("===== {shell}\n{set}----- unset\n{unset}"));
+        let _ = write!(text, "===== {shell}\n{set}----- unset\n{unset}");
     }
     assert_run!("env", sandbox, text);
 }
