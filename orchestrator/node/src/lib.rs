@@ -31,6 +31,8 @@ mod record;
 mod runtime;
 mod settings;
 mod shared;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod words;
 
 pub use api_tls::ApiTls;
