@@ -4,6 +4,7 @@
 //! leaves the rules of every other table alone. No `nft` program is needed.
 
 mod expression;
+mod guest;
 mod table;
 
 use std::net::IpAddr;
@@ -12,7 +13,8 @@ use crate::error::Doing;
 use crate::netlink::{APPEND, Attributes, CREATE, Message, Socket, attributes, text};
 use crate::{KernelError, Prefix};
 
-pub use table::{Chain, Family, Hook, Rule, Ruleset, Set};
+pub use guest::{admit, retract};
+pub use table::{Chain, Family, Hook, Policy, Rule, Ruleset, Set};
 
 /// Messages of the packet filter (`NFT_MSG_*` behind their subsystem's number).
 mod kind {
@@ -23,7 +25,10 @@ mod kind {
     pub(super) const LIST_TABLES: u16 = SUBSYSTEM + 1;
     pub(super) const DELETE_TABLE: u16 = SUBSYSTEM + 2;
     pub(super) const NEW_CHAIN: u16 = SUBSYSTEM + 3;
+    pub(super) const LIST_CHAINS: u16 = SUBSYSTEM + 4;
     pub(super) const NEW_RULE: u16 = SUBSYSTEM + 6;
+    pub(super) const LIST_RULES: u16 = SUBSYSTEM + 7;
+    pub(super) const DELETE_RULE: u16 = SUBSYSTEM + 8;
     pub(super) const NEW_SET: u16 = SUBSYSTEM + 9;
     pub(super) const NEW_ELEMENTS: u16 = SUBSYSTEM + 12;
 }
@@ -85,11 +90,13 @@ pub fn masquerade(name: &str, machines: Prefix, bridge: &str) -> Ruleset {
             Chain {
                 name: "postrouting".to_owned(),
                 hook: Hook::Postrouting,
+                policy: Policy::Accept,
                 rules: vec![Rule::new().source_within(machines).not_leaving_by(bridge).masquerade()],
             },
             Chain {
                 name: "forward".to_owned(),
                 hook: Hook::Forward,
+                policy: Policy::Accept,
                 rules: vec![Rule::new().arriving_by(bridge).accept(), Rule::new().leaving_by(bridge).accept()],
             },
         ],
@@ -115,7 +122,7 @@ pub fn members_only(name: &str, members: &[IpAddr], udp_ports: &[u16], tcp_ports
             Set { name: "members4".to_owned(), addresses: v4 },
             Set { name: "members6".to_owned(), addresses: v6 },
         ],
-        chains: vec![Chain { name: "input".to_owned(), hook: Hook::Input, rules }],
+        chains: vec![Chain { name: "input".to_owned(), hook: Hook::Input, policy: Policy::Accept, rules }],
     }
 }
 
@@ -141,6 +148,7 @@ fn table_message(kind: u16, flags: u16, family: Family, name: &str) -> Message {
 fn chain_message(ruleset: &Ruleset, chain: &Chain) -> Message {
     const NAME: u16 = 3;
     const HOOK: u16 = 4;
+    const POLICY: u16 = 5;
     const TYPE: u16 = 7;
     const HOOK_NUMBER: u16 = 1;
     const HOOK_PRIORITY: u16 = 2;
@@ -150,19 +158,25 @@ fn chain_message(ruleset: &Ruleset, chain: &Chain) -> Message {
         .text(TABLE_NAME, &ruleset.name)
         .text(NAME, &chain.name)
         .nested(HOOK, &hook)
+        .bytes(POLICY, &chain.policy.number().to_be_bytes())
         .text(TYPE, chain_type)
 }
 
 fn rule_message(ruleset: &Ruleset, chain: &Chain, rule: &Rule) -> Message {
+    rule_in(APPEND, ruleset.family, &ruleset.name, &chain.name, rule)
+}
+
+/// Appends a rule to a chain, or puts it first.
+fn rule_in(place: u16, family: Family, table: &str, chain: &str, rule: &Rule) -> Message {
     const CHAIN: u16 = 2;
     const EXPRESSIONS: u16 = 4;
     let list = rule
         .expressions
         .iter()
         .fold(Attributes::new(), |list, expression| list.nested(LIST_ELEMENT, &expression.encode()));
-    message(kind::NEW_RULE, CREATE | APPEND, ruleset.family)
-        .text(TABLE_NAME, &ruleset.name)
-        .text(CHAIN, &chain.name)
+    message(kind::NEW_RULE, CREATE | place, family)
+        .text(TABLE_NAME, table)
+        .text(CHAIN, chain)
         .nested(EXPRESSIONS, &list)
 }
 

@@ -64,6 +64,7 @@ pub(super) fn remove(state: &State, cluster: &ClusterId) -> Result<(), DriverErr
         return Err(DriverError::provider("remove the network", "machines are still in it"));
     }
     let action = || "remove the network";
+    nft::retract(&table(cluster)).failed(action)?;
     nft::remove(Family::Ip, &table(cluster)).failed(action)?;
     let mut connection = Connection::open().failed(action)?;
     // A bridge has no alias for a moment; a record that cannot be read leaves only the alias.
@@ -158,6 +159,7 @@ fn build(
     };
     connection.ensure_address(index, gateway).failed(action)?;
     nft::replace(&nft::masquerade(&table(cluster), prefix, &record.bridge)).failed(action)?;
+    nft::admit(&table(cluster), &record.bridge).failed(action)?;
     forwarding::turn_on(state)
 }
 

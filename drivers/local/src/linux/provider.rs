@@ -185,7 +185,7 @@ fn preflight(state: &State, request: &ClusterRequest) -> Result<Preflight, Drive
             format!("{prefix} clashes with no route of this computer"),
         ],
         unchecked: vec![
-            "whether rules of other programs (a firewall, Docker) let the machines' packets pass".to_owned(),
+            "whether a firewall of legacy iptables, or of firewalld, lets the machines' packets pass".to_owned(),
         ],
     })
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use driver::conformance::{self, Bench};
 use driver::{ClusterRequest, Driver, DriverError, InstanceState, Network, OptionValue, Options, Silent};
 use links::cgroup::ControlGroup;
+use links::nft::{self, Chain, Family, Hook, Policy, Ruleset};
 use links::route::{Connection, VethPair};
 use links::{Process, namespace, sysctl};
 use local::Local;
@@ -153,6 +154,50 @@ fn machines_reach_each_other_and_leave_under_the_hosts_address() {
             assert_eq!(say_hello(&first, &outside.process, OUTSIDE.into()), IpAddr::from(UPLINK), "masqueraded");
             tear_down(&*driver, &request).await;
         });
+        outside.end();
+    });
+}
+
+/// The firewall of a host that passes nothing on, as ufw and Docker leave it.
+fn closed_firewall() -> Ruleset {
+    Ruleset {
+        family: Family::Ip,
+        name: "filter".to_owned(),
+        sets: Vec::new(),
+        chains: vec![Chain {
+            name: "FORWARD".to_owned(),
+            hook: Hook::Forward,
+            policy: Policy::Drop,
+            rules: Vec::new(),
+        }],
+    }
+}
+
+#[test]
+fn a_firewall_that_passes_nothing_on_makes_way_and_is_left_as_it_was() {
+    isolated("machines::a_firewall_that_passes_nothing_on_makes_way_and_is_left_as_it_was", || {
+        let workstation = Workstation::with_script(STAND_IN);
+        let driver = workstation.driver();
+        let request = workstation.cluster("lab");
+        let outside = Outside::connect();
+        nft::replace(&closed_firewall()).unwrap();
+
+        run(async {
+            let network = driver.ensure_network(&request).await.unwrap();
+            driver.ensure_network(&request).await.unwrap();
+            let machines = driver.create(&network, &workstation.machines(&request, 1), &Silent).await.unwrap();
+            let machine = process(&machines[0]);
+            assert_eq!(say_hello(&machine, &outside.process, OUTSIDE.into()), IpAddr::from(UPLINK));
+
+            nft::retract(&format!("swarmup-{}", request.id)).unwrap();
+            let blocked = namespace::inside_network(&machine, || {
+                TcpStream::connect_timeout(&SocketAddr::new(OUTSIDE.into(), 4000), Duration::from_millis(500))
+            });
+            let blocked = blocked.unwrap().unwrap_err().kind();
+            assert_eq!(blocked, ErrorKind::TimedOut, "without our rules the firewall drops what passes through");
+            tear_down(&*driver, &request).await;
+        });
+        assert_eq!(nft::tables().unwrap(), [(2, "filter".to_owned())]);
         outside.end();
     });
 }

@@ -89,6 +89,24 @@ impl Set {
     }
 }
 
+/// What becomes of packets that no rule decides about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// They pass.
+    Accept,
+    /// They end there.
+    Drop,
+}
+
+impl Policy {
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Accept => Verdict::Accept as u32,
+            Self::Drop => Verdict::Drop as u32,
+        }
+    }
+}
+
 /// A chain of rules at a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
@@ -96,6 +114,8 @@ pub struct Chain {
     pub name: String,
     /// Where it stands.
     pub hook: Hook,
+    /// What becomes of packets that no rule decides about.
+    pub policy: Policy,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
 }
