@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::HostSnapshot;
+
 /// How long a host may take to come up on a machine that is busy with other tests.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the kernel may take to end what was killed.
@@ -264,6 +266,16 @@ impl Host {
     /// Where the host is off.
     pub fn has(&self, path: &str) -> Result<bool> {
         Ok(fs::symlink_metadata(self.path(path)?).is_ok())
+    }
+
+    /// All that the host holds now, but for sshd's own children, which come and go with sessions.
+    ///
+    /// # Errors
+    /// Where the host is off.
+    pub fn snapshot(&self) -> Result<HostSnapshot> {
+        let process = links::process::Process::of(self.pid()?)?;
+        let snapshot = links::namespace::inside(&process, HostSnapshot::take)??;
+        Ok(snapshot.without(|item| item.starts_with("process ") && item.contains(" sshd")))
     }
 
     /// A file of the host, as text.

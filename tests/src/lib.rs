@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod hosts;
 #[cfg(target_os = "linux")]
 pub mod isolated;
 #[cfg(target_os = "linux")]
 pub mod snapshot;
 
+pub use agent::agent;
 pub use hosts::{Host, Hosts, Signal};
 #[cfg(target_os = "linux")]
 pub use isolated::isolated;

@@ -113,7 +113,9 @@ fn add_network(items: &mut BTreeSet<String>) -> Result<()> {
 
 /// Mounts, and the groups of every hierarchy of control groups.
 fn add_mounts(items: &mut BTreeSet<String>) -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").context("failed to list mounts")?;
+    // Inside another host this thread keeps its own PID namespace, and that host's /proc does not know it.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").or_else(|_| fs::read_to_string("/proc/1/mountinfo"));
+    let mounts = mounts.context("failed to list mounts")?;
     for line in mounts.lines() {
         let Some((before, after)) = line.split_once(" - ") else { continue };
         let (Some(target), Some(kind)) = (before.split(' ').nth(4), after.split(' ').next()) else { continue };

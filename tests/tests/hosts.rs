@@ -54,7 +54,10 @@ mod hosts {
     fn a_reboot_keeps_files_and_ends_processes() {
         let mut hosts = Hosts::start(1).unwrap();
         let key = hosts.host(1).host_key().unwrap();
-        hosts.host(1).shell("echo kept >/var/lib/kept; echo gone >/run/gone; setsid sleep 1000 >/dev/null 2>&1 &").unwrap();
+        hosts
+            .host(1)
+            .shell("echo kept >/var/lib/kept; echo gone >/run/gone; setsid sleep 1000 >/dev/null 2>&1 &")
+            .unwrap();
         hosts.host(1).shell("printf '#!/bin/sh\\n[ \"$1\" = start ] && touch /run/started\\n' >/etc/rc2.d/S50mine; chmod +x /etc/rc2.d/S50mine").unwrap();
 
         hosts.host_mut(1).reboot().unwrap();

@@ -190,7 +190,8 @@ mod reach_over_ssh {
         hosts.host(1).shell("rm $(command -v gzip)").unwrap();
         let bytes = noise(500_000);
 
-        let sent = session.upload(&Upload::gzip("/opt/new/agent", 0o755, gzip(&bytes), sha256_hex(&bytes))).await.unwrap();
+        let sent =
+            session.upload(&Upload::gzip("/opt/new/agent", 0o755, gzip(&bytes), sha256_hex(&bytes))).await.unwrap();
 
         assert_eq!(sent, Uploaded::SentRaw);
         assert_eq!(fs::read(hosts.host(1).path("/opt/new/agent").unwrap()).unwrap(), bytes);
@@ -216,7 +217,10 @@ mod reach_over_ssh {
     #[tokio::test]
     async fn a_running_program_can_be_replaced() {
         let (hosts, session) = session("root").await;
-        hosts.host(1).shell("mkdir -p /opt/new; cp /bin/sleep /opt/new/agent; setsid /opt/new/agent 1000 >/dev/null 2>&1 &").unwrap();
+        hosts
+            .host(1)
+            .shell("mkdir -p /opt/new; cp /bin/sleep /opt/new/agent; setsid /opt/new/agent 1000 >/dev/null 2>&1 &")
+            .unwrap();
 
         let sent = session.upload(&Upload::raw("/opt/new/agent", 0o755, "new")).await.unwrap();
 

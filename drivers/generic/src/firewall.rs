@@ -73,14 +73,18 @@ const SCRIPT: &str = r#"set -eu
 export LC_ALL=C
 wanted=$(WANTED)
 active=none
-if command -v ufw >/dev/null 2>&1 && ufw status 2>/dev/null | grep -q '^Status: active'; then active=ufw
+# ufw leaves a lock file where it is only asked, so it is not asked unless it is enabled.
+if grep -qi '^ENABLED=yes' /etc/ufw/ufw.conf 2>/dev/null && ufw status 2>/dev/null | grep -q '^Status: active'; then
+    active=ufw
 elif command -v firewall-cmd >/dev/null 2>&1 && firewall-cmd --state >/dev/null 2>&1; then active=firewalld
 fi
+added=
+if [ "$active" = ufw ] || grep -q '^ufw ' RULES 2>/dev/null; then added=$(ufw show added 2>/dev/null | sed 's/ comment .*//'); fi
 family() { case $1 in *:*) echo ipv6 ;; *) echo ipv4 ;; esac; }
 rich() { echo "rule family=\"$(family "$3")\" source address=\"$3\" port port=\"$2\" protocol=\"$1\" accept"; }
 has() {
     case $1 in
-        ufw) ufw show added | sed 's/ comment .*//' | grep -qxF "ufw allow from $4 to any port $3 proto $2" ;;
+        ufw) echo "$added" | grep -qxF "ufw allow from $4 to any port $3 proto $2" ;;
         firewalld) firewall-cmd --permanent --query-rich-rule="$(rich "$2" "$3" "$4")" >/dev/null 2>&1 ;;
     esac
 }

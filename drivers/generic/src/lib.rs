@@ -4,7 +4,7 @@
 //!   --host root@a --host ops@b:2222 ──> probe ──> claim (the mark is on the host) ──> firewall open
 //!                                       refuses:  another cluster's host, a taken port, no root, no x86_64, …
 //! ```
-//! "Creating" a machine is claiming a host: `/var/lib/swarmup/host.json` on it says whose it is from then on, and which
+//! "Creating" a machine is claiming a host: `/var/lib/swarmup-host/host.json` on it says whose it is from then on, and which
 //! of its firewall's rules are ours. "Destroying" it takes the agent, those rules and that file away again. Which host
 //! is which machine is written on the hosts alone; the workstation remembers only where it has claimed any, and the
 //! host keys that it pinned.

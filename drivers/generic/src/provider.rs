@@ -82,6 +82,18 @@ impl Generic {
     }
 
     async fn look_at(&self, host: &GivenHost) -> Result<Seen, DriverError> {
+        let is_kept = lock(&self.sessions).contains_key(&host.id());
+        match self.look_now(host).await {
+            // The session was of before a reboot.
+            Err(error) if is_kept && error.is_transient() => {
+                lock(&self.sessions).remove(&host.id());
+                self.look_now(host).await
+            }
+            looked => looked,
+        }
+    }
+
+    async fn look_now(&self, host: &GivenHost) -> Result<Seen, DriverError> {
         let session = self.session(host).await?;
         let facts = probe(&*session, self.given.address_interface.as_deref()).await?;
         Ok(Seen { host: host.clone(), session, facts })

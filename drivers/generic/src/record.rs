@@ -6,12 +6,13 @@ use driver::{ClusterId, DriverError};
 use reach::{Command, ReachError, Session, quote};
 use serde::{Deserialize, Serialize};
 
-/// Where a host says whose it is. A folder of its own: the agent's is removed with the agent.
-pub(crate) const FOLDER: &str = "/var/lib/swarmup";
+/// Where a host says whose it is. A folder of its own: the agent's is removed with the agent, and a host may be a
+/// workstation as well, with machines of its own.
+pub(crate) const FOLDER: &str = "/var/lib/swarmup-host";
 /// Where it says so.
-pub(crate) const FILE: &str = "/var/lib/swarmup/host.json";
+pub(crate) const FILE: &str = "/var/lib/swarmup-host/host.json";
 /// The firewall's rules that are ours, a line each.
-pub(crate) const RULES_FILE: &str = "/var/lib/swarmup/firewall";
+pub(crate) const RULES_FILE: &str = "/var/lib/swarmup-host/firewall";
 
 /// Whose a host is, and which machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,6 +16,15 @@ if [ -d /proc/sys/net/ipv6 ]; then ip -6 address add "fd77::$number/64" dev eth0
 
 # The root: the machine's own files below, what the host writes above, kept over reboots.
 mkdir -p "$folder/$number/upper" "$folder/$number/work" "$root"
+# What the machine itself runs of ours, now or later, is none of the host's: whiteouts hide it.
+for path in var/lib/swarmup var/lib/swarmup-host var/lib/swarmd var/log/swarmd usr/local/bin/swarmd \
+    etc/init.d/swarmd etc/systemd/system/swarmd.service etc/cron.d/swarmd; do
+    if [ ! -e "$folder/$number/booted" ]; then
+        mkdir -p "$folder/$number/upper/${path%/*}"
+        mknod "$folder/$number/upper/$path" c 0 0
+    fi
+done
+touch "$folder/$number/booted"
 mount -t overlay -o "lowerdir=/,upperdir=$folder/$number/upper,workdir=$folder/$number/work" overlay "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
@@ -63,7 +72,7 @@ if [ ! -e /etc/test-host ]; then
     printf '%s\n' 'PermitRootLogin prohibit-password' 'PasswordAuthentication no' 'UsePAM no' 'UseDNS no' \
         'PidFile /run/sshd.pid' 'Subsystem sftp internal-sftp' 'MaxStartups 100' 'AcceptEnv LANG' \
         'HostKey /etc/ssh/ssh_host_ed25519_key' 'HostKey /etc/ssh/ssh_host_ecdsa_key' >/etc/ssh/sshd_config
-    rm -rf /root/.ssh
+    rm -rf /root/.ssh /root/.bashrc /root/.bash_profile /root/.profile
     install -d -m 700 /root/.ssh
     install -m 600 /run/authorized_keys /root/.ssh/authorized_keys
     # `ops` may use sudo without a password, `asked` only with one.
