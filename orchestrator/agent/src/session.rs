@@ -116,7 +116,7 @@ impl SessionLoop {
                     () = cancel.cancelled() => return None,
                     () = tokio::time::sleep(pause) => {}
                     // This node's own manager has heard of a leader: no need to wait any longer.
-                    Ok(_) = self.leader.changed() => {}
+                    Ok(()) = self.leader.changed() => {}
                 }
                 self.remotes.rested();
             }
@@ -182,7 +182,7 @@ impl SessionLoop {
                         return Ended::DescriptionChanged;
                     }
                 }
-                Ok(_) = self.leader.changed() => {
+                Ok(()) = self.leader.changed() => {
                     let leader = *self.leader.borrow_and_update();
                     if let Some(leader) = leader.filter(|leader| *leader != remote.addr) {
                         return Ended::Moved(leader);

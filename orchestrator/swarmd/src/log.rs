@@ -13,6 +13,8 @@ use crate::rotation::RotatingFile;
 
 /// The environment variable that filters the log (`info`, `raft=debug,info`).
 const FILTER_VARIABLE: &str = "SWARMD_LOG";
+/// What is logged where nobody says otherwise. openraft tells each of its steps, which nobody but its authors reads.
+const DEFAULT_FILTER: &str = "info,openraft=warn";
 /// A log file larger than this is put aside.
 const LARGEST_FILE: u64 = 10 << 20;
 /// So many files that were put aside are kept.
@@ -39,7 +41,7 @@ where
 {
     let filter = match std::env::var(FILTER_VARIABLE) {
         Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("{FILTER_VARIABLE} is no filter: `{text}`"))?,
-        Err(_) => EnvFilter::new("info"),
+        Err(_) => EnvFilter::new(DEFAULT_FILTER),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
     // A log that cannot be written must not bring the agent down with it.

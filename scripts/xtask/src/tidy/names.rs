@@ -30,8 +30,7 @@ const TOP_LEVEL: [&str; 23] = [
     "tests",
 ];
 /// Names for odds and ends: what lies there has no home.
-const ODDS_AND_ENDS: [&str; 10] =
-    ["util", "utils", "utility", "common", "helper", "helpers", "misc", "shared", "lib_utils", "stuff"];
+const ODDS_AND_ENDS: [&str; 8] = ["util", "utils", "utility", "common", "helper", "helpers", "misc", "stuff"];
 
 /// Types that are a manager of the swarm, rather than manage something.
 const IN_THE_ROLE: [&str; 3] = ["NodeManager", "RunningManager", "TestManager"];
