@@ -4,5 +4,6 @@
 #![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "all of this is tests")]
 
 mod agent;
+mod killed;
 mod machines;
 mod workstation;

@@ -31,6 +31,11 @@ impl Workstation {
         Self { agent, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// The agent of its machines.
+    pub(crate) fn agent(&self) -> &Path {
+        &self.agent
+    }
+
     /// What the marks of its clusters begin with: no test that runs beside this one has it.
     fn unique(&self) -> String {
         self.folder.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned()
