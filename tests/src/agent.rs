@@ -9,13 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 /// # Errors
 /// Where there is none.
 pub fn agent() -> Result<PathBuf> {
-    let agent = match std::env::var_os("SWARMUP_TEST_AGENT") {
-        Some(agent) => PathBuf::from(agent),
-        None => {
-            let own = std::env::current_exe()?;
-            own.ancestors().nth(2).context("tests lie two folders below the programs")?.join("swarmd")
-        }
-    };
+    let own = std::env::current_exe()?;
+    let beside = own.ancestors().nth(2).context("tests lie two folders below the programs")?.join("swarmd");
+    let agent = std::env::var_os("SWARMUP_TEST_AGENT").map_or(beside, PathBuf::from);
     ensure!(agent.exists(), "there is no agent at {}: run `cargo build -p swarmd`", agent.display());
     Ok(agent)
 }

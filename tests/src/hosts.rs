@@ -42,7 +42,7 @@ const INIT_SCRIPT: &str = include_str!("hosts/init.sh");
 pub struct Hosts {
     /// Ended last: the network and the disks are its.
     network: Child,
-    hosts: Vec<Host>,
+    all: Vec<Host>,
     folder: tempfile::TempDir,
     cgroup: String,
 }
@@ -86,16 +86,16 @@ impl Hosts {
             .context("failed to run `unshare`")?;
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let cgroup = format!("{CGROUP_PREFIX}-{}-{serial}", std::process::id());
-        let mut hosts = Self { network, hosts: Vec::new(), folder, cgroup };
+        let mut hosts = Self { network, all: Vec::new(), folder, cgroup };
         wait_until_ready(&mut hosts.network).context("the hosts' network did not come up")?;
         hosts.fill_disks()?;
         let pid = hosts.network.id();
         for number in 1..=count {
             let folder = hosts.disks();
-            hosts.hosts.push(Host { number, folder, cgroup: hosts.cgroup.clone(), network: pid, power: None });
+            hosts.all.push(Host { number, folder, cgroup: hosts.cgroup.clone(), network: pid, power: None });
         }
-        hosts.hosts.iter_mut().try_for_each(Host::power_on)?;
-        hosts.hosts.iter_mut().try_for_each(Host::wait_until_up)?;
+        hosts.all.iter_mut().try_for_each(Host::power_on)?;
+        hosts.all.iter_mut().try_for_each(Host::wait_until_up)?;
         Ok(hosts)
     }
 
@@ -104,7 +104,7 @@ impl Hosts {
     /// # Panics
     /// Where there is no such host.
     pub fn host(&self, number: u32) -> &Host {
-        self.hosts.iter().find(|host| host.number == number).expect("the test asks for a host that it made")
+        self.all.iter().find(|host| host.number == number).expect("the test asks for a host that it made")
     }
 
     /// A host by its number, from 1, to be rebooted.
@@ -112,12 +112,12 @@ impl Hosts {
     /// # Panics
     /// Where there is no such host.
     pub fn host_mut(&mut self, number: u32) -> &mut Host {
-        self.hosts.iter_mut().find(|host| host.number == number).expect("the test asks for a host that it made")
+        self.all.iter_mut().find(|host| host.number == number).expect("the test asks for a host that it made")
     }
 
     /// All hosts, in order.
     pub fn all(&self) -> &[Host] {
-        &self.hosts
+        &self.all
     }
 
     /// The private key that logs in to every host.
@@ -181,7 +181,7 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        self.hosts.iter_mut().for_each(Host::power_off);
+        self.all.iter_mut().for_each(Host::power_off);
         end(&mut self.network);
         remove_cgroups(&self.cgroup);
     }

@@ -157,7 +157,7 @@ mod agent_on_hosts {
         };
         tokio::time::timeout(Duration::from_secs(30), came_back).await.expect("a new agent runs in time");
         lab.wait_for(|report| report.is_running).await;
-        open(&lab.hosts, "root").destroy(&[lab.instance.id.clone()]).await.unwrap();
+        open(&lab.hosts, "root").destroy(std::slice::from_ref(&lab.instance.id)).await.unwrap();
     }
 
     #[tokio::test]
@@ -169,7 +169,7 @@ mod agent_on_hosts {
 
         let report = lab.wait_for(|report| report.is_running).await;
         assert_eq!(report.starts_at_boot.as_deref(), Some("sysv"));
-        open(&lab.hosts, "root").destroy(&[lab.instance.id.clone()]).await.unwrap();
+        open(&lab.hosts, "root").destroy(std::slice::from_ref(&lab.instance.id)).await.unwrap();
         assert!(!lab.hosts.host(1).has(AGENT_PATH).unwrap());
     }
 
@@ -184,7 +184,7 @@ mod agent_on_hosts {
         assert!(matches!(installed, Err(ServiceError::Refused { .. })), "{installed:?}");
         assert!(matches!(removed, Err(ServiceError::Refused { .. })), "{removed:?}");
         assert!(lab.wait_for(|report| report.is_running).await.mark.as_deref() == Some(MARK));
-        open(&lab.hosts, "root").destroy(&[lab.instance.id.clone()]).await.unwrap();
+        open(&lab.hosts, "root").destroy(std::slice::from_ref(&lab.instance.id)).await.unwrap();
     }
 
     fn first_number(text: &str) -> String {

@@ -94,7 +94,7 @@ mod hosts {
         let cgroups: Vec<_> = ["/sys/fs/cgroup", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified"]
             .iter()
             .filter_map(|root| std::fs::read_dir(root).ok())
-            .flat_map(|entries| entries.flatten())
+            .flat_map(Iterator::flatten)
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&name))
             .collect();
         assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
