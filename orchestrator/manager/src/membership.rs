@@ -75,6 +75,8 @@ impl Membership {
             |reason: &str| precondition(&format!("node {node} could not be reached by the leader at {addr}: {reason}"));
         match tokio::time::timeout(DIAL_BACK, client.roots()).await {
             Ok(Ok(_roots)) => Ok(()),
+            // It has nothing to tell yet, since its store is empty; that it says so itself is enough.
+            Ok(Err(status)) if rpc::is_answer(&status) => Ok(()),
             Ok(Err(status)) => Err(refused(status.message())),
             Err(_elapsed) => Err(refused("it did not answer in time")),
         }

@@ -230,3 +230,119 @@ fn set_aside(path: &Path) -> Result<PathBuf, DiskError> {
 fn is_local(addr: IpAddr) -> bool {
     UdpSocket::bind((addr, 0)).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Bootstrap;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::testing::SwarmIdentity;
+
+    /// A host with empty directories, and the bootstrap files of a swarm of two on it.
+    fn host() -> (TempDir, Disk, Vec<Bootstrap>) {
+        let directory = tempfile::tempdir().unwrap();
+        for part in ["data", "run"] {
+            fs::create_dir(directory.path().join(part)).unwrap();
+        }
+        let disk = Disk::new(directory.path().join("data"));
+        let addrs = ["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
+        (directory, disk, SwarmIdentity::generate(&addrs, 1).bootstraps)
+    }
+
+    fn put(directory: &TempDir, text: &str) {
+        fs::write(directory.path().join("run/bootstrap.json"), text).unwrap();
+    }
+
+    fn text(bootstrap: &Bootstrap) -> String {
+        serde_json::to_string(bootstrap).unwrap()
+    }
+
+    fn take(directory: &TempDir, disk: &Disk) -> TakenOver {
+        take_over(disk, &directory.path().join("run"), "node-1").unwrap()
+    }
+
+    #[track_caller]
+    fn assert_refused(directory: &TempDir, disk: &Disk, text: &str, why: &str) {
+        put(directory, text);
+        let TakenOver::Refused(words) = take(directory, disk) else { panic!("this must be refused: {why}") };
+        assert!(words.contains(why), "{words}");
+        let run = directory.path().join("run");
+        assert!(!run.join("bootstrap.json").exists());
+        let kept = fs::read_dir(&run).unwrap().filter_map(Result::ok);
+        assert!(kept.into_iter().any(|entry| fs::read_to_string(entry.path()).unwrap() == text));
+    }
+
+    #[test]
+    fn a_file_is_taken_over_once() {
+        let (directory, disk, files) = host();
+
+        assert!(matches!(take(&directory, &disk), TakenOver::Nothing));
+        put(&directory, &text(&files[0]));
+        assert!(matches!(take(&directory, &disk), TakenOver::Taken));
+        let node = disk.node().unwrap().unwrap();
+        assert_eq!(node.node_id, files[0].node_id);
+        assert!(node.is_first_key);
+        assert!(!directory.path().join("run/bootstrap.json").exists());
+
+        assert_refused(&directory, &disk, &text(&files[0]), "it was used before");
+        disk.wipe().unwrap();
+        assert_refused(&directory, &disk, &text(&files[0]), "it was used before");
+        assert!(directory.path().join("run/bootstrap.json.rejected-2").exists());
+    }
+
+    #[test]
+    fn a_crash_before_the_file_was_unlinked_loses_nothing() {
+        let (directory, disk, files) = host();
+        let mut bootstrap = files[0].clone();
+        bootstrap.nonce = "interrupted".to_owned();
+        put(&directory, &text(&bootstrap));
+        take(&directory, &disk);
+        // As if the process had ended between the state and the nonce.
+        fs::remove_file(directory.path().join("data/bootstrap-nonces")).unwrap();
+        put(&directory, &text(&bootstrap));
+
+        assert!(matches!(take(&directory, &disk), TakenOver::Taken));
+        assert!(disk.nonces().unwrap().contains("interrupted"));
+        assert!(!directory.path().join("run/bootstrap.json").exists());
+    }
+
+    #[test]
+    fn a_file_that_is_not_for_this_host_or_not_whole_is_refused_and_kept_aside() {
+        let (directory, disk, files) = host();
+        let whole = text(&files[0]);
+        let check = |text: &str, why: &str| assert_refused(&directory, &disk, text, why);
+        let changed = |change: fn(&mut Bootstrap)| {
+            let mut bootstrap = files[0].clone();
+            change(&mut bootstrap);
+            text(&bootstrap)
+        };
+
+        check("", "it ends too early");
+        check(&whole[..whole.len() / 2], "it ends too early");
+        check("not json", "it is not JSON");
+        check("{\"format\":1}", "a field is missing or wrong");
+        check(&changed(|bootstrap| bootstrap.format = 2), "its format 2 is not 1");
+        check(&text(&files[1]), "it is for the host `node-2`, this one is `node-1`");
+        check(
+            &changed(|bootstrap| bootstrap.host.advertise_addr = "192.0.2.1:2377".parse().unwrap()),
+            "for a host with the address 192.0.2.1",
+        );
+        check(&changed(|bootstrap| bootstrap.role = model::Role::Worker), "another node, role or swarm");
+        check(&changed(|bootstrap| bootstrap.roster.clear()), "not on the roster");
+        check(&changed(|bootstrap| bootstrap.seed = None), "no raft id or no seed");
+        assert_eq!(disk.node().unwrap(), None);
+    }
+
+    #[test]
+    fn a_member_refuses_the_file_of_another_swarm() {
+        let (directory, disk, files) = host();
+        put(&directory, &text(&files[0]));
+        take(&directory, &disk);
+
+        let (_other, _, others) = host();
+
+        assert_refused(&directory, &disk, &text(&others[0]), "already part of a swarm");
+        assert_eq!(disk.node().unwrap().unwrap().node_id, files[0].node_id);
+    }
+}

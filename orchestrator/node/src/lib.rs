@@ -31,7 +31,7 @@ mod record;
 mod runtime;
 mod settings;
 mod shared;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod words;
 

@@ -20,6 +20,11 @@ mod tests {
             assert!(description.hostname.starts_with("node-"));
             assert!(!description.tls.trust_root.is_empty());
         }
+        for node in &lab.nodes[..3] {
+            let tls = node.api_tls().wait_for(Option::is_some).await.unwrap().clone();
+            assert_eq!(Some(tls.unwrap().client_ca), read.cluster.state.client_ca);
+        }
+        assert_eq!(*lab.nodes[4].api_tls().borrow(), None);
         for node in &lab.nodes {
             assert!(!node.run_dir().join("bootstrap.json").exists());
         }

@@ -89,10 +89,8 @@ impl LabNode {
         let (hostname, data_dir, run_dir, token) =
             (self.hostname.clone(), self.data_dir(), self.run_dir(), stop.clone());
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime can be made");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
             let engine = engine(&hostname, &data_dir);
             let node = NodeRuntime::new(NodeSettings {
                 data_dir,

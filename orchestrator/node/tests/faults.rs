@@ -1,0 +1,94 @@
+//! Leaders and workers that die, freeze and come back.
+
+#[cfg(test)]
+mod tests {
+    use model::{Availability, NodeHealth};
+    use node::testing::Lab;
+
+    #[tokio::test]
+    async fn a_write_succeeds_through_another_manager_after_the_leader_was_killed() {
+        let mut lab = Lab::swarm(3, 1);
+        lab.settled(0, 3, 1).await;
+        let leader = lab.leader(0).await;
+        let (killed, worker) = (lab.nodes[leader].id(), lab.nodes[3].id());
+        let other = (leader + 1) % 3;
+
+        lab.nodes[leader].kill();
+        lab.nodes[other].update_node(&worker, |spec| spec.availability = Availability::Drain).await.unwrap();
+        let read = lab.health(other, &killed, NodeHealth::Down).await;
+        assert_eq!(read.nodes[&worker].spec.availability, Availability::Drain);
+        assert_eq!(read.nodes[&worker].state.status.state, NodeHealth::Ready);
+
+        lab.nodes[leader].start();
+        let read = lab.settled(other, 3, 1).await;
+        assert!(!read.managers[&killed].is_leader);
+    }
+
+    #[tokio::test]
+    async fn a_write_succeeds_through_another_manager_while_the_leader_is_frozen() {
+        let mut lab = Lab::swarm(3, 0);
+        lab.settled(0, 3, 0).await;
+        let leader = lab.leader(0).await;
+        let frozen = lab.nodes[leader].id();
+        let other = (leader + 1) % 3;
+        let id = lab.nodes[other].id();
+
+        lab.nodes[leader].freeze();
+        lab.nodes[other].update_node(&id, |spec| spec.availability = Availability::Pause).await.unwrap();
+        lab.nodes[leader].thaw();
+
+        let read = lab.settled(other, 3, 0).await;
+        assert_eq!(read.nodes[&id].spec.availability, Availability::Pause);
+        assert!(!read.managers[&frozen].is_leader);
+    }
+
+    #[tokio::test]
+    async fn a_killed_worker_is_down_and_ready_again_when_it_is_back() {
+        let mut lab = Lab::swarm(1, 1);
+        lab.settled(0, 1, 1).await;
+        let worker = lab.nodes[1].id();
+
+        lab.nodes[1].kill();
+        let read = lab.health(0, &worker, NodeHealth::Down).await;
+        assert_eq!(read.nodes[&worker].state.status.message, "heartbeat failure");
+
+        lab.nodes[1].start();
+        let read = lab.health(0, &worker, NodeHealth::Ready).await;
+        assert_eq!(read.nodes[&worker].state.status.message, "");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_stops_in_order_and_starts_again_was_never_down() {
+        let mut lab = Lab::swarm(1, 1);
+        lab.settled(0, 1, 1).await;
+        let worker = lab.nodes[1].id();
+
+        lab.nodes[1].stop();
+        lab.nodes[1].start();
+
+        lab.settled(0, 1, 1).await;
+        let (past, _) = lab.nodes[0].engine().events().subscribe();
+        let was_down = |event: &engine::Event| {
+            event.actor.id == worker.as_str()
+                && event.actor.attributes.get("state.new").is_some_and(|state| state == "down")
+        };
+        assert!(!past.iter().any(|event| was_down(event)));
+    }
+
+    #[tokio::test]
+    async fn without_a_quorum_a_read_says_so_in_dockers_words() {
+        let mut lab = Lab::swarm(3, 0);
+        lab.settled(0, 3, 0).await;
+
+        lab.nodes[1].kill();
+        lab.nodes[2].kill();
+        let mut outcome = lab.nodes[0].read().await;
+        if outcome.is_ok() {
+            // The lease of the former quorum had not run out yet.
+            outcome = lab.nodes[0].read().await;
+        }
+
+        let error = outcome.expect_err("one of three is no quorum");
+        assert!(error.message.contains("The swarm does not have a leader."), "{error}");
+    }
+}
