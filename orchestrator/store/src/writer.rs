@@ -94,7 +94,7 @@ impl Writer {
         let term = self.proposer.term();
         if term.is_none() || term != self.term {
             self.term = None;
-            self.term = Some(self.proposer.prepare().await.map_err(refusal)?);
+            self.term = Some(self.proposer.prepare().await.map_err(|error| refusal(&error))?);
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Writer {
             Ok(raft::Committed { accepted: false, .. }) => {
                 Err(SwarmError::unavailable("the leader changed while the change was made; nothing was changed"))
             }
-            Err(error) => Err(refusal(error)),
+            Err(error) => Err(refusal(&error)),
         }
     }
 
@@ -123,7 +123,7 @@ impl Writer {
     }
 }
 
-fn refusal(error: ProposeError) -> SwarmError {
+fn refusal(error: &ProposeError) -> SwarmError {
     match error {
         ProposeError::NotLeader { .. } => SwarmError::unavailable("this manager does not lead the swarm"),
         ProposeError::NoQuorum => SwarmError::no_leader(),

@@ -248,14 +248,14 @@ async fn a_damaged_file_is_refused_by_name_and_stays_as_it_is() {
     for damage in damages {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(LOG_FILE);
-        let mut damaged = whole.clone();
-        damage(&mut damaged);
-        std::fs::write(&path, &damaged).unwrap();
+        let mut altered = whole.clone();
+        damage(&mut altered);
+        std::fs::write(&path, &altered).unwrap();
 
         let error = Log::open(dir.path(), sealer(1)).unwrap_err();
 
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
-        assert!(std::fs::read(&path).unwrap() == damaged, "the file was changed");
+        assert!(std::fs::read(&path).unwrap() == altered, "the file was changed");
     }
 }
 

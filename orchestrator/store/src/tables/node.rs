@@ -11,7 +11,7 @@ use crate::{Event, Snapshot, Transaction};
 /// The nodes and their indexes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NodeTable {
-    by_id: OrdMap<NodeId, Arc<Node>>,
+    nodes: OrdMap<NodeId, Arc<Node>>,
     by_role: OrdMap<Role, OrdSet<NodeId>>,
     by_hostname: OrdMap<String, OrdSet<NodeId>>,
     by_raft_id: OrdMap<RaftId, NodeId>,
@@ -36,7 +36,7 @@ impl Table for NodeTable {
     }
 
     fn get(&self, id: &NodeId) -> Option<&Arc<Node>> {
-        self.by_id.get(id)
+        self.nodes.get(id)
     }
 
     fn put(&mut self, node: Arc<Node>) {
@@ -48,11 +48,11 @@ impl Table for NodeTable {
         if let Some(member) = &node.state.member {
             self.by_raft_id.insert(member.raft_id, node.id.clone());
         }
-        self.by_id.insert(node.id.clone(), node);
+        self.nodes.insert(node.id.clone(), node);
     }
 
     fn remove(&mut self, id: &NodeId) -> Option<Arc<Node>> {
-        let node = self.by_id.remove(id)?;
+        let node = self.nodes.remove(id)?;
         remove_from(&mut self.by_role, &node.state.role, id);
         if let Some(hostname) = hostname(&node) {
             remove_from(&mut self.by_hostname, &hostname.to_owned(), id);
@@ -66,7 +66,7 @@ impl Table for NodeTable {
     }
 
     fn objects(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.by_id.values()
+        self.nodes.values()
     }
 
     fn changed(id: &NodeId) -> Event {
@@ -82,12 +82,12 @@ impl Table for NodeTable {
 impl Snapshot {
     /// A node by its id.
     pub fn node(&self, id: &NodeId) -> Option<&Arc<Node>> {
-        self.tables().nodes.by_id.get(id)
+        self.tables().nodes.nodes.get(id)
     }
 
     /// All nodes, in the order of their ids.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.tables().nodes.by_id.values()
+        self.tables().nodes.nodes.values()
     }
 
     /// The nodes of a role: the one that they have, not the one that is wanted.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{label, node, node_id};
 use crate::{Clock, Store};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Everybody reaches everybody.
 #[derive(Debug, Default)]
@@ -72,7 +72,8 @@ impl Group {
                 let (raft, store) = (raft.clone(), store.clone());
                 async move {
                     let cancel = CancellationToken::new();
-                    let (_, result) = tokio::join!(store.run(Arc::new(raft.clone()), cancel.clone()), raft.run(cancel));
+                    let ((), result) =
+                        tokio::join!(store.run(Arc::new(raft.clone()), cancel.clone()), raft.run(cancel));
                     result.unwrap();
                 }
             });

@@ -43,10 +43,8 @@ fn run(transaction: &mut Transaction, steps: &[Step]) -> Result<(), SwarmError> 
 fn expected(mut nodes: BTreeMap<NodeId, Role>, steps: &[Step]) -> Option<BTreeMap<NodeId, Role>> {
     for step in steps {
         match step {
-            Step::Create(number) => match nodes.insert(node_id(*number), Role::Worker) {
-                Some(_) => return None,
-                None => {}
-            },
+            Step::Create(number) if nodes.contains_key(&node_id(*number)) => return None,
+            Step::Create(number) => drop(nodes.insert(node_id(*number), Role::Worker)),
             Step::Promote(number) => *nodes.get_mut(&node_id(*number))? = Role::Manager,
             Step::Remove(number) => drop(nodes.remove(&node_id(*number))?),
         }
