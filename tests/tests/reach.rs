@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use driver::{Access, SshAccess};
-use reach::{Command, CopyOptions, Dialer, ForwardTarget, ReachError, Session, Upload, Uploaded, sha256_hex};
+use reach::{
+    Command, CommandLine, CopyOptions, Dialer, ForwardTarget, Interaction, ReachError, Session, Upload, Uploaded,
+    sha256_hex,
+};
 use tests::{Host, Hosts, Signal};
 
 #[cfg(test)]
@@ -470,6 +473,35 @@ mod reach_over_ssh {
 
         assert_eq!(&banner, b"SSH-2.0-");
         assert!(nobody.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_users_command_returns_its_exit_code_and_has_a_terminal_where_asked() {
+        let (_hosts, session) = session("ops").await;
+        let interaction = |script: &str, has_terminal, is_as_root| Interaction {
+            command: Some(CommandLine::Shell(script.to_owned())),
+            has_terminal,
+            is_as_root,
+        };
+
+        let code = session.interact(&interaction("exit 5", false, false)).await.unwrap();
+        let without = session.interact(&interaction("test -t 1", false, false)).await.unwrap();
+        let with = session.interact(&interaction("test -t 1", true, false)).await.unwrap();
+        let as_root = session.interact(&interaction("exit $(id -u)", true, true)).await.unwrap();
+        let after = session.run(&Command::argv(["true"])).await.unwrap();
+
+        assert_eq!((code, without, with, as_root), (5, 1, 0, 0));
+        assert!(after.is_success());
+    }
+
+    #[tokio::test]
+    async fn a_login_shell_ends_with_its_input() {
+        let (_hosts, session) = session("root").await;
+        let shell = Interaction { command: None, has_terminal: false, is_as_root: false };
+
+        let shell = tokio::time::timeout(Duration::from_secs(20), session.interact(&shell)).await;
+
+        assert_eq!(shell.expect("standard input of a test is empty").unwrap(), 0);
     }
 
     #[tokio::test]
