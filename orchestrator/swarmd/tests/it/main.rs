@@ -1,6 +1,10 @@
 //! The process as hosts see it: the real binary, real processes, namespaces as machines. Needs root.
 
 #[cfg(test)]
+mod bare;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod service;

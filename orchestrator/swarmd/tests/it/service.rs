@@ -1,28 +1,14 @@
-//! `swarmd service` on a host without systemd: a mount, PID, network and UTS namespace with folders of its own.
+//! `swarmd service` on a host without systemd.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 
-use links::Process;
-use links::namespace::{inside, spawn_isolated};
 use model::{
     BOOTSTRAP_FORMAT, Bootstrap, ErrorKind, GossipKey, Host as BootstrapHost, InstallRequest, Role, Secret,
     ServiceRefusal, ServiceReport, Supervision,
 };
 
-use crate::wait::{PATIENCE, eventually};
-
-/// Gives the host folders of its own in memory, then waits for its end.
-const BOOT: &str = "
-    set -e
-    mount --make-rprivate /
-    mount -t proc proc /proc
-    for folder in /var/lib /var/log /usr/local/bin /etc/cron.d /run; do mount -t tmpfs tmpfs $folder; done
-    hostname node-host
-    ip link set lo up
-    echo up
-    exec cat";
+use crate::host::{BOOT, Host};
+use crate::wait::eventually;
 
 /// All that an installation might leave.
 const SNAPSHOT: &str = "
@@ -30,43 +16,16 @@ const SNAPSHOT: &str = "
     cat /proc/mounts
     ps -C swarmd -o stat=,args= | grep -v '^Z'";
 
-/// A host; ends with the test.
-struct Host {
-    process: Process,
-    child: Child,
-    folder: tempfile::TempDir,
+/// The service on a host.
+trait Service {
+    fn install(&self, request: &InstallRequest) -> ServiceReport;
+    fn refuses_to_install(&self, request: &InstallRequest) -> ServiceRefusal;
+    fn service(&self, arguments: &[&str]) -> ServiceReport;
+    fn pid_in(&self, file: &str) -> String;
+    fn agents(&self) -> usize;
 }
 
-impl Host {
-    fn new() -> Self {
-        Self::booted_by(BOOT)
-    }
-
-    fn booted_by(script: &str) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = spawn_isolated(command, Vec::new()).unwrap();
-        let mut word = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut word).unwrap();
-        assert_eq!(word, "up\n", "the host does not come up");
-        Self { process: Process::of(child.id()).unwrap(), child, folder: tempfile::tempdir().unwrap() }
-    }
-
-    /// Runs the binary that was just built, as one that has been uploaded to some place.
-    fn uploaded(&self, arguments: &[&str], input: &[u8]) -> Output {
-        self.run(env!("CARGO_BIN_EXE_swarmd"), arguments, input)
-    }
-
-    fn run(&self, program: &str, arguments: &[&str], input: &[u8]) -> Output {
-        let file = self.folder.path().join("input");
-        fs::write(&file, input).unwrap();
-        let stdin = fs::File::open(&file).unwrap();
-        inside(&self.process, || {
-            Command::new(program).args(arguments).stdin(Stdio::from(stdin)).current_dir("/").output().unwrap()
-        })
-        .unwrap()
-    }
-
+impl Service for Host {
     fn install(&self, request: &InstallRequest) -> ServiceReport {
         report(&self.uploaded(&["service", "install"], &serde_json::to_vec(request).unwrap()))
     }
@@ -79,26 +38,12 @@ impl Host {
         report(&self.run("/usr/local/bin/swarmd", &[&["service"], arguments].concat(), b""))
     }
 
-    fn shell(&self, script: &str) -> String {
-        String::from_utf8(self.run("sh", &["-c", script], b"").stdout).unwrap().trim_end().to_owned()
-    }
-
     fn pid_in(&self, file: &str) -> String {
         self.shell(&format!("cut -d' ' -f1 /run/swarmd/{file}"))
     }
 
     fn agents(&self) -> usize {
         self.shell("ps -eo args | grep -c '^/usr/local/bin/swarmd run'").parse().unwrap()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        if let Ok(Some(handle)) = self.process.open() {
-            let _ = handle.wait(PATIENCE);
-        }
-        let _ = self.child.wait();
     }
 }
 
