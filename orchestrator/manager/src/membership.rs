@@ -139,8 +139,10 @@ impl MembershipService for Membership {
 fn into_swarm_error(error: MembershipError) -> SwarmError {
     match error {
         MembershipError::Propose(error) => unavailable(&error.to_string()),
-        MembershipError::QuorumLoss | MembershipError::Leads(_) => precondition(&error.to_string()),
-        MembershipError::Reused(_) | MembershipError::Taken(_) => precondition(&error.to_string()),
+        MembershipError::QuorumLoss
+        | MembershipError::Leads(_)
+        | MembershipError::Reused(_)
+        | MembershipError::Taken(_) => precondition(&error.to_string()),
         MembershipError::TooSlow(_) => unavailable(&error.to_string()),
     }
 }

@@ -9,7 +9,7 @@ use ca::{Authority, KeyPair};
 use model::{Cluster, Secret, SwarmError};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use store::{Clock, Event, Store, WatchError};
+use store::{Clock, Store, WatchError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -62,8 +62,7 @@ impl ApiCertificate {
                 () = cancel.cancelled() => break,
                 () = tokio::time::sleep_until(due) => {}
                 event = watch.recv() => match event {
-                    Ok(Event::ClusterChanged) => {}
-                    Ok(Event::NodeChanged(_) | Event::NodeRemoved(_) | Event::Committed { .. }) => {}
+                    Ok(_) => {}
                     Err(WatchError::Lagged(_)) => watch = self.store.view_and_watch().1,
                     Err(WatchError::Closed) => break,
                 },

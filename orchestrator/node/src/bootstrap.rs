@@ -221,7 +221,7 @@ fn remove(path: &Path) -> Result<(), DiskError> {
 /// Keeps a refused file under the first free number.
 fn set_aside(path: &Path) -> Result<PathBuf, DiskError> {
     let numbered = |number: u32| path.with_extension(format!("json.rejected-{number}"));
-    let aside = (1..).map(numbered).find(|aside| !aside.exists()).expect("there are more numbers than files");
+    let aside = (1..u32::MAX).map(numbered).find(|aside| !aside.exists()).expect("no directory has so many files");
     fs::rename(path, &aside).map_err(|source| DiskError::Io { action: "set aside", path: path.to_owned(), source })?;
     Ok(aside)
 }

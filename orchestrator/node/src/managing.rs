@@ -39,6 +39,9 @@ const LET_IN: Duration = Duration::from_secs(40);
 /// Between two attempts to be let in.
 const KNOCK_AGAIN: Duration = Duration::from_millis(100);
 
+/// The name of a part, and how it ended.
+type PartEnd = (&'static str, Result<(), String>);
+
 /// What the manager of a node is built from.
 #[derive(Debug, Clone)]
 pub(crate) struct Managing {
@@ -127,7 +130,7 @@ impl Managing {
 
     async fn run_parts(
         &self,
-        parts: &mut JoinSet<(&'static str, Result<(), String>)>,
+        parts: &mut JoinSet<PartEnd>,
         raft: &Raft,
         store: &Store,
         listener: TcpListener,
@@ -283,7 +286,7 @@ async fn tell_leader(
 
 /// What the end of a part means for the manager.
 fn end_of(
-    ended: Option<Result<(&'static str, Result<(), String>), tokio::task::JoinError>>,
+    ended: Option<Result<PartEnd, tokio::task::JoinError>>,
     token: &CancellationToken,
 ) -> Result<(), ManagingError> {
     let failed = |part: &'static str, reason: String| {

@@ -428,7 +428,7 @@ impl Member {
         self.agent_token.cancel();
         while self.is_agent_running {
             match self.tasks.join_next().await {
-                Some(Ok(Ended::Agent(_))) | Some(Err(_)) | None => self.is_agent_running = false,
+                Some(Ok(Ended::Agent(_)) | Err(_)) | None => self.is_agent_running = false,
                 Some(Ok(Ended::Manager(_))) => self.manager = None,
             }
         }
@@ -463,14 +463,16 @@ fn first_remotes(node: &NodeFile) -> Vec<Remote> {
 /// The socket of the gossip: on the advertised address where it is the host's own, else on all of them.
 async fn gossip_socket(advertise: SocketAddr) -> Result<UdpSocket, SwarmError> {
     let own = SocketAddr::new(advertise.ip(), GOSSIP_PORT);
-    match UdpSocket::bind(own).await {
+    let any = SocketAddr::new(if own.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() }, GOSSIP_PORT);
+    let socket = match UdpSocket::bind(own).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
-            let any: SocketAddr =
-                if own.is_ipv4() { ([0, 0, 0, 0], GOSSIP_PORT).into() } else { ([0_u16; 8], GOSSIP_PORT).into() };
-            UdpSocket::bind(any).await.map_err(|error| cannot_listen("udp", any, &error))
+            UdpSocket::bind(any).await.map_err(|error| cannot_listen("udp", any, &error))?
         }
-        bound => bound.map_err(|error| cannot_listen("udp", own, &error)),
-    }
+        bound => bound.map_err(|error| cannot_listen("udp", own, &error))?,
+    };
+    // The runtime must have seen that the socket can send, or the first word to the others is lost.
+    socket.writable().await.map_err(|error| cannot_listen("udp", own, &error))?;
+    Ok(socket)
 }
 
 /// A port that somebody else has.

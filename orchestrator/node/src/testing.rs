@@ -24,6 +24,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Laboratories of this process so far, each counted as a step in both halves of a subnet's number.
+static LABORATORIES: AtomicU16 = AtomicU16::new(0);
+
 /// Nodes side by side.
 #[derive(Debug)]
 pub struct Lab {
@@ -34,11 +37,16 @@ pub struct Lab {
 
 impl Lab {
     /// A laboratory without nodes, on a subnet of its own.
+    ///
+    /// With `RUST_LOG` set, what the nodes log is shown with the output of a test that fails.
     pub fn new() -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        // An error means that another laboratory of this process has done it.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().with_ansi(false).try_init();
         let process = u16::try_from(std::process::id() & 0x3fff).expect("14 bits fit");
         // 64 laboratories a process at most, 16,384 processes: the numbers meet only after that many.
-        let [high, low] = (process.wrapping_add(NEXT.fetch_add(0x0101, Ordering::Relaxed)) & 0x3fff).to_be_bytes();
+        let [high, low] =
+            (process.wrapping_add(LABORATORIES.fetch_add(0x0101, Ordering::Relaxed)) & 0x3fff).to_be_bytes();
         Self { subnet: [64 + high, low], nodes: Vec::new() }
     }
 

@@ -62,12 +62,9 @@ pub(crate) fn leaving_manager(managers: Option<(usize, usize)>) -> SwarmError {
             return SwarmError::unavailable(message);
         }
         Some((reachable, unreachable)) if reachable <= unreachable + 2 => {
-            message.push_str(&format!(
-                "Removing this node leaves {} managers out of {}. Without a Raft quorum your swarm will be \
-                 inaccessible. ",
-                reachable.saturating_sub(1),
-                reachable + unreachable
-            ));
+            let (left, all) = (reachable.saturating_sub(1), reachable + unreachable);
+            message = format!("{message}Removing this node leaves {left} managers out of {all}. ");
+            message += "Without a Raft quorum your swarm will be inaccessible. ";
         }
         Some(_) => {}
         None => message.push_str("Doing so may lose the consensus of your cluster. "),

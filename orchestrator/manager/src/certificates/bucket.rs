@@ -50,6 +50,6 @@ mod tests {
         assert!(bucket.take(start + Duration::from_millis(100)));
         assert!(!bucket.take(start + Duration::from_millis(150)));
         assert_eq!((0..200).filter(|_| bucket.take(start + Duration::from_secs(1))).count(), 9);
-        assert_eq!((0..200).filter(|_| bucket.take(start + Duration::from_secs(60))).count(), 100);
+        assert_eq!((0..200).filter(|_| bucket.take(start + Duration::from_mins(1))).count(), 100);
     }
 }

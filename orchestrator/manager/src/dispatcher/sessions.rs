@@ -148,11 +148,11 @@ impl Sessions {
 
     /// The leader's own gossip decides; where it knows nothing, the word of another node in session does.
     fn is_dead(&self, node: &NodeId, gossip: &GossipView) -> bool {
-        gossip.state(node).map(|state| state == PeerState::Dead).unwrap_or_else(|| {
-            self.entries
-                .iter()
-                .any(|(other, entry)| other != node && entry.ended.is_none() && entry.gossip_dead.contains(node))
-        })
+        if let Some(state) = gossip.state(node) {
+            return state == PeerState::Dead;
+        }
+        let mut others = self.entries.iter().filter(|(other, entry)| *other != node && entry.ended.is_none());
+        others.any(|(_, entry)| entry.gossip_dead.contains(node))
     }
 }
 

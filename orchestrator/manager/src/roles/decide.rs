@@ -43,7 +43,6 @@ pub(crate) enum Step {
 /// Decides the next step for one node; does nothing itself.
 pub(crate) fn next_step(standing: Standing) -> Step {
     match (standing.wanted, standing.granted) {
-        (Some(Role::Manager), Role::Manager) => Step::Rest,
         (Some(Role::Manager), Role::Worker) => Step::Grant,
         (Some(Role::Worker) | None, _) if standing.is_member && standing.is_leader => {
             if standing.would_lose_quorum {
@@ -55,7 +54,7 @@ pub(crate) fn next_step(standing: Standing) -> Step {
         (Some(Role::Worker) | None, _) if standing.is_member && standing.would_lose_quorum => Step::Wait,
         (Some(Role::Worker) | None, _) if standing.is_member => Step::RemoveMember,
         (Some(Role::Worker), Role::Manager) => Step::Withdraw,
-        (Some(Role::Worker), Role::Worker) | (None, _) => Step::Rest,
+        (Some(Role::Manager), Role::Manager) | (Some(Role::Worker), Role::Worker) | (None, _) => Step::Rest,
     }
 }
 
