@@ -138,6 +138,8 @@ impl Keeper {
 
     fn take(&mut self, command: ControlCommand, client: UnixStream) {
         let goal = match command {
+            // Too late: whoever wants an agent starts another keeper.
+            ControlCommand::Start | ControlCommand::Restart if self.is_quitting => Goal::Stopped,
             ControlCommand::Start => {
                 self.step(Input::Start);
                 Goal::Started
