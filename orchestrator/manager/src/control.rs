@@ -7,6 +7,8 @@
 //! nodes. Never changes raft's members: the role manager does, when it sees the spec.
 
 pub(crate) mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -87,3 +87,26 @@ fn cluster(genesis: Genesis) -> Cluster {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{genesis, running_store};
+
+    #[tokio::test]
+    async fn the_first_leader_begins_the_swarm_and_a_later_one_changes_nothing() {
+        let running = running_store();
+        let genesis = genesis(1);
+
+        commit(&running.store, genesis.clone()).await.unwrap();
+        let first = running.store.view();
+        commit(&running.store, genesis.clone()).await.unwrap();
+
+        assert_eq!(running.store.view().index(), first.index());
+        assert_eq!(first.cluster().unwrap().id, genesis.cluster_id);
+        let manager = first.node(&genesis.roster[0].node_id).unwrap();
+        assert_eq!(manager.state.member.as_ref().map(|member| member.addr), Some(genesis.roster[0].addr));
+        assert_eq!(manager.state.status.addr, "10.0.0.1");
+        assert_eq!(first.node(&genesis.roster[1].node_id).unwrap().state.member, None);
+    }
+}

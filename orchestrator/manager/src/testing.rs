@@ -1,10 +1,67 @@
 //! Objects for the tests of this crate.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use ca::Authority;
 use jiff::Timestamp;
-use model::{Cluster, ClusterId, ClusterState, JoinSecrets, Meta, RootCa, SwarmSpec};
+use model::{
+    Availability, Cluster, ClusterId, ClusterState, JoinSecrets, Meta, NodeId, RaftId, Role, RootCa, RosterEntry, Seed,
+    SwarmSpec,
+};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use store::{Clock, MemoryProposer, Store};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Genesis;
+
+/// A store of its own that answers for as long as this is held.
+#[derive(Debug)]
+pub(crate) struct RunningStore {
+    pub(crate) store: Store,
+    _tasks: JoinSet<()>,
+}
+
+/// Starts an empty store whose only member leads.
+pub(crate) fn running_store() -> RunningStore {
+    let store = Store::new(Clock::system());
+    let proposer = Arc::new(MemoryProposer::new(&store));
+    let mut tasks = JoinSet::new();
+    let running = store.clone();
+    tasks.spawn(async move { running.run(proposer, CancellationToken::new()).await });
+    RunningStore { store, _tasks: tasks }
+}
+
+/// The beginning of a swarm of one manager and one worker.
+pub(crate) fn genesis(seed: u64) -> Genesis {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let Cluster { id, spec, state, .. } = cluster(seed);
+    let entry = |number: u8, role: Role, rng: &mut StdRng| RosterEntry {
+        node_id: NodeId::generate(rng),
+        hostname: format!("node-{number}"),
+        role,
+        raft_id: (role == Role::Manager).then(|| RaftId::generate(rng)),
+        addr: SocketAddr::from(([10, 0, 0, number], 2377)),
+    };
+    Genesis {
+        cluster_id: id,
+        seed: Seed {
+            spec,
+            created_at: Timestamp::UNIX_EPOCH,
+            root_ca: state.root_ca,
+            join_secrets: state.join_secrets,
+            client_ca: None,
+            data_path_port: 4789,
+            default_addr_pool: state.default_addr_pool,
+            subnet_size: 24,
+        },
+        gossip_key: state.gossip_keys[0].clone(),
+        roster: vec![entry(1, Role::Manager, &mut rng), entry(2, Role::Worker, &mut rng)],
+        availability: Availability::Active,
+    }
+}
 
 /// A swarm of its own for each seed.
 pub(crate) fn cluster(seed: u64) -> Cluster {

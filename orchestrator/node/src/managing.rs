@@ -5,7 +5,7 @@
 //!                                   first swarm: form with the roster
 //!                                   later: ask the leader to be let in
 //!                                   after a restart: the log says so already
-//! cancelled: hand leadership over, stop, close the log
+//! cancelled: stop, close the log; its owner has handed leadership over before
 //! ```
 
 use std::net::SocketAddr;
@@ -98,9 +98,6 @@ impl Managing {
         let outcome = self.run_parts(&mut parts, &raft, &store, listener, &mut rng, &token).await;
 
         self.ready.send_replace(None);
-        if cancel.is_cancelled() && raft.status().borrow().is_leader {
-            hand_over(&raft).await;
-        }
         token.cancel();
         while let Some(ended) = parts.join_next().await {
             debug!(?ended, "part of the manager ended");
@@ -254,15 +251,6 @@ impl Managing {
             stands = store.view().cluster().is_some();
         }
         self.disk.forget_genesis().map_err(|error| error.to_string())
-    }
-}
-
-/// Lets another manager lead before this one stops, so that no write fails.
-async fn hand_over(raft: &Raft) {
-    match raft.transfer_leadership().await {
-        Ok(successor) => info!(peer = %successor.node_id, "handed leadership over before stopping"),
-        // The only manager, or none other in reach: the others elect one when they miss this one.
-        Err(error) => debug!(%error, "stopping without a hand-over"),
     }
 }
 

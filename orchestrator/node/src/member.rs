@@ -37,6 +37,9 @@ const COUNT: Duration = Duration::from_secs(3);
 /// How long a leaving manager waits to be taken out of raft; it leaves all the same.
 const TAKE_OUT: Duration = Duration::from_secs(5);
 
+/// How long a leader that stops waits for its agent to find the next one.
+const FOLLOW: Duration = Duration::from_secs(1);
+
 /// What is told the caller of `init` or `join` once the node is what it was asked to become.
 #[derive(Debug)]
 pub(crate) enum Waiting {
@@ -221,6 +224,9 @@ impl Member {
                 },
             }
         };
+        if matches!(end, MemberEnd::Cancelled) {
+            self.hand_over().await;
+        }
         self.stop().await;
         end
     }
@@ -420,6 +426,29 @@ impl Member {
                     Some(other) => other.refuse(words::already_member()),
                 },
             }
+        }
+    }
+
+    /// Lets another manager lead before this one restarts, so that no write fails and the farewell reaches a leader
+    /// that will be there to remember it.
+    async fn hand_over(&self) {
+        let Some(standing) = self.ready.borrow().clone() else {
+            return;
+        };
+        if !standing.raft.status().borrow().is_leader {
+            return;
+        }
+        match standing.raft.transfer_leadership().await {
+            Ok(successor) => {
+                info!(peer = %successor.node_id, "handed leadership over before stopping");
+                let mut view = self.view.clone();
+                let follows = |view: &AgentView| view.manager.as_ref().is_some_and(|at| at.addr == successor.addr);
+                if tokio::time::timeout(FOLLOW, view.wait_for(follows)).await.is_err() {
+                    debug!("stopping without a session with the new leader");
+                }
+            }
+            // The only manager, or no other in reach: the others elect one when they miss this one.
+            Err(error) => debug!(%error, "stopping without a hand-over"),
         }
     }
 

@@ -63,7 +63,7 @@ impl Shared {
             }
             Phase::Joining => shown.view = NodeView { condition: SwarmCondition::Pending, ..outside() },
             Phase::Leaving => shown.manager = None,
-            Phase::Worker | Phase::Manager => {}
+            Phase::Worker | Phase::Manager => shown.view.condition = SwarmCondition::Pending,
         }
     }
 

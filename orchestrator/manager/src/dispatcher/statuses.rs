@@ -152,4 +152,34 @@ mod tests {
         assert!(change(NodeHealth::Down, None).apply(&mut node));
         assert_eq!(node.state.status.addr, "10.0.0.1");
     }
+
+    #[tokio::test]
+    async fn what_came_while_the_line_was_busy_is_written_together_and_a_removed_node_is_passed_over() {
+        let (running, genesis) = (crate::testing::running_store(), crate::testing::genesis(1));
+        let ids: Vec<NodeId> = genesis.roster.iter().map(|entry| entry.node_id.clone()).collect();
+        crate::seed::commit(&running.store, genesis).await.unwrap();
+        let (before, mut events) = running.store.view_and_watch();
+        let stranger = NodeId::generate(&mut StdRng::seed_from_u64(99));
+        let line = StatusLine::default();
+        for id in [&ids[0], &stranger, &ids[1]] {
+            line.push(id.clone(), change(NodeHealth::Ready, Some("node")));
+        }
+
+        let cancel = CancellationToken::new();
+        let committed = async {
+            loop {
+                if let store::Event::Committed { .. } = events.recv().await.unwrap() {
+                    cancel.cancel();
+                    return;
+                }
+            }
+        };
+        let (outcome, ()) = tokio::join!(line.run(&running.store, cancel.clone()), committed);
+
+        outcome.unwrap();
+        let after = running.store.view();
+        assert_eq!(after.index(), before.index() + 1);
+        assert!(ids.iter().all(|id| after.node(id).unwrap().state.status.state == NodeHealth::Ready));
+        assert_eq!(after.node(&stranger), None);
+    }
 }

@@ -30,3 +30,72 @@ pub(super) fn is_done(request: &ControlRequest, before: &Snapshot, now: &Snapsho
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{Availability, NodeId, NodeSpec, Rotation, Secret, Version};
+    use store::Store;
+
+    use super::*;
+    use crate::seed;
+    use crate::testing::{RunningStore, genesis, running_store};
+
+    async fn swarm() -> (RunningStore, NodeId) {
+        let (running, genesis) = (running_store(), genesis(1));
+        let worker = genesis.roster[1].node_id.clone();
+        seed::commit(&running.store, genesis).await.unwrap();
+        (running, worker)
+    }
+
+    fn drain(store: &Store, id: &NodeId) -> (Version, NodeSpec) {
+        let node = store.view().node(id).cloned().unwrap();
+        (node.meta.version, NodeSpec { availability: Availability::Drain, ..node.spec.clone() })
+    }
+
+    #[tokio::test]
+    async fn a_change_of_a_node_is_known_by_its_version_and_spec() {
+        let (running, id) = swarm().await;
+        let (version, spec) = drain(&running.store, &id);
+        let request = ControlRequest::UpdateNode { id: id.clone(), version, spec: spec.clone() };
+        let before = running.store.view();
+
+        assert!(!is_done(&request, &before, &before));
+        running.store.update(move |tx| tx.update_node(&id, None, |node| node.spec = spec)).await.unwrap();
+
+        assert!(is_done(&request, &before, &running.store.view()));
+    }
+
+    #[tokio::test]
+    async fn a_removal_is_done_when_the_node_was_there_and_is_not_any_more() {
+        let (running, id) = swarm().await;
+        let request = ControlRequest::RemoveNode { id: id.clone(), force: false };
+        let before = running.store.view();
+
+        running.store.update(move |tx| tx.remove_node(&id)).await.unwrap();
+        let after = running.store.view();
+
+        assert!(is_done(&request, &before, &after));
+        assert!(!is_done(&request, &after, &after));
+    }
+
+    #[tokio::test]
+    async fn a_rotation_is_done_only_when_the_secret_is_another_one() {
+        let (running, _) = swarm().await;
+        let before = running.store.view();
+        let cluster = before.cluster().unwrap();
+        let request = ControlRequest::UpdateSwarm {
+            version: cluster.meta.version,
+            spec: cluster.spec.clone(),
+            rotation: Rotation { worker_token: true, ..Rotation::default() },
+        };
+        let rotate = |secrets: fn(&mut model::JoinSecrets)| {
+            running.store.update(move |tx| tx.update_cluster(None, |cluster| secrets(&mut cluster.state.join_secrets)))
+        };
+
+        rotate(|secrets| secrets.manager = Secret::new("another")).await.unwrap();
+        assert!(!is_done(&request, &before, &running.store.view()));
+        rotate(|secrets| secrets.worker = Secret::new("another")).await.unwrap();
+
+        assert!(is_done(&request, &before, &running.store.view()));
+    }
+}
