@@ -10,6 +10,7 @@
 //! `sha256` is of the raw binary, `gzip_sha256` and `length` are of the stream. `scripts/xtask bundle` writes it,
 //! `build.rs` embeds it, nobody else knows the format.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -102,15 +103,13 @@ pub struct Entry {
     pub length: u64,
 }
 
-/// One agent, ready to be sent or unpacked.
+/// One agent, ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Agent {
     /// SHA-256 of the binary, in hexadecimal digits.
     pub sha256: String,
     /// The binary, gzipped.
     pub gzip: Bytes,
-    /// The binary on this workstation, where it lies there already.
-    path: Option<PathBuf>,
 }
 
 /// The agents that were built in.
@@ -119,6 +118,17 @@ pub fn entries() -> Result<Vec<Entry>, BundleError> {
         return Ok(Vec::new());
     }
     Ok(split(EMBEDDED)?.0.agents)
+}
+
+/// The agent for an architecture as a file of this workstation: the file given, where it lies, else the one built in,
+/// unpacked into `cache` once under its hash.
+pub fn agent_file(arch: &str, file: Option<&Path>, cache: &Path) -> Result<PathBuf, BundleError> {
+    let Some(file) = file else { return agent(arch, None)?.unpack(cache) };
+    let disk = |source| BundleError::Disk { action: "read the node agent", path: file.to_owned(), source };
+    // A folder opens too: only reading it fails.
+    File::open(file).and_then(|mut open| open.read(&mut [0])).map_err(disk)?;
+    // The agent's path goes to processes that have another working directory.
+    std::path::absolute(file).map_err(disk)
 }
 
 /// The agent for an architecture: the file given, else the one built in.
@@ -132,10 +142,7 @@ pub fn agent(arch: &str, file: Option<&Path>) -> Result<Agent, BundleError> {
 
 impl Agent {
     /// The binary as a file of this workstation; unpacked into `cache` once, under its hash.
-    pub fn unpack(&self, cache: &Path) -> Result<PathBuf, BundleError> {
-        if let Some(path) = &self.path {
-            return Ok(path.clone());
-        }
+    fn unpack(&self, cache: &Path) -> Result<PathBuf, BundleError> {
         let target = cache.join(format!("swarmd-{}", self.sha256));
         if target.exists() {
             return Ok(target);
@@ -168,12 +175,10 @@ impl Agent {
 
 fn from_file(path: &Path) -> Result<Agent, BundleError> {
     let disk = |source| BundleError::Disk { action: "read the node agent", path: path.to_owned(), source };
-    // The agent's path goes to processes that have another working directory.
-    let path = std::path::absolute(path).map_err(disk)?;
-    let binary = std::fs::read(&path).map_err(disk)?;
+    let binary = std::fs::read(path).map_err(disk)?;
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let gzip = encoder.write_all(&binary).and_then(|()| encoder.finish()).map_err(disk)?;
-    Ok(Agent { sha256: sha256(&binary), gzip: gzip.into(), path: Some(path) })
+    Ok(Agent { sha256: sha256(&binary), gzip: gzip.into() })
 }
 
 fn from_bundle(bundle: &'static [u8], arch: &str) -> Result<Agent, BundleError> {
@@ -186,7 +191,7 @@ fn from_bundle(bundle: &'static [u8], arch: &str) -> Result<Agent, BundleError> 
         };
         rest = after;
         if entry.arch == arch {
-            return Ok(Agent { sha256: entry.sha256, gzip: Bytes::from_static(gzip), path: None });
+            return Ok(Agent { sha256: entry.sha256, gzip: Bytes::from_static(gzip) });
         }
     }
     Err(BundleError::NoSuchArchitecture { arch: arch.to_owned(), known })
@@ -284,7 +289,7 @@ mod tests {
 
         let agent = agent("x86_64", Some(&path)).unwrap();
 
-        assert_eq!(agent.unpack(folder.path()).unwrap(), path);
+        assert_eq!(agent_file("x86_64", Some(&path), folder.path()).unwrap(), path);
         assert_eq!(agent.binary().unwrap(), b"mine");
     }
 }

@@ -38,7 +38,7 @@ impl Destroy {
                 let journal = &viewed.journal;
                 let what = format!("{} machines of provider `{}`", journal.machines.len(), journal.spec.provider);
                 self.ask(global, &viewed.name, &what)?;
-                viewed.lock(global, None, stop)?
+                viewed.lock(global, None, None, stop)?
             }
             (Err(error), Some(provider)) => {
                 let is_known_by_marks_only = error.downcast_ref().is_some_and(|error| {

@@ -13,8 +13,8 @@ use super::arguments::{AgentArguments, DriverFlags};
 use super::failure::{StateError, UsageError};
 use super::open::{Opened, Viewed, find_machine};
 use super::{Exit, Global, scale, status};
-use crate::config::{self, Wishes};
-use crate::journal::Step;
+use crate::config::Wishes;
+use crate::journal::{Journal, Step};
 use crate::output::Printer;
 use crate::phase::{self, Context};
 
@@ -125,18 +125,22 @@ impl Ls {
 impl Add {
     async fn run(self, global: &Global, flags: DriverFlags, stop: CancellationToken) -> Result<Exit> {
         let viewed = Viewed::open(global, self.name.as_deref())?;
-        let opened = scale::open(viewed, global, self.agent.agent, stop)?;
-        let journal = opened.context.journal();
-        let wanted = scale::recount(&journal.spec, self.role.into(), |count| count.saturating_add(self.count));
-        let wishes = Wishes {
-            name: Some(wanted.name.clone()),
-            managers: Some(wanted.managers),
-            workers: Some(wanted.workers),
-            allow_even_managers: self.allow_even_managers.then_some(true),
-            options: flags.into_options(),
-            ..Wishes::default()
+        let options = flags.into_options();
+        let wanted = |journal: &Journal| {
+            let wanted = scale::recount(&journal.spec, self.role.into(), |count| count.saturating_add(self.count));
+            let wishes = Wishes {
+                name: Some(wanted.name),
+                managers: Some(wanted.managers),
+                workers: Some(wanted.workers),
+                allow_even_managers: self.allow_even_managers.then_some(true),
+                options: options.clone(),
+                ..Wishes::default()
+            };
+            scale::settle(&wishes, journal)
         };
-        let spec = config::resolve(&wishes, &Wishes::default(), &|_| None, Some(&journal.spec))?;
+        let options = wanted(&viewed.journal)?.options;
+        let opened = scale::open(viewed, global, self.agent.agent.clone(), Some(&options), stop)?;
+        let spec = wanted(&opened.context.journal())?;
         let go_on = go_on(&spec.name, spec.managers, spec.workers);
         scale::apply(global, &opened, spec, &go_on).await
     }
@@ -155,7 +159,7 @@ impl Rm {
                 return Ok(Exit::Failed);
             }
         }
-        let opened = scale::open(viewed, global, None, stop)?;
+        let opened = scale::open(viewed, global, None, None, stop)?;
         let context = &opened.context;
         scale::adopt_roles(context).await?;
         let journal = context.journal();
@@ -191,7 +195,7 @@ enum Change {
 
 impl One {
     async fn run(self, global: &Global, stop: CancellationToken, change: Change) -> Result<Exit> {
-        let opened = scale::open(Viewed::open(global, None)?, global, None, stop)?;
+        let opened = scale::open(Viewed::open(global, None)?, global, None, None, stop)?;
         let Opened { context, lock: _lock } = opened;
         let journal = context.journal();
         let (number, machine) = find_machine(&journal, &self.node)?;
@@ -258,7 +262,7 @@ async fn start_node(context: &Arc<Context>, number: u32, instance: &Instance) ->
     Ok(())
 }
 
-fn set_state(journal: &mut crate::journal::Journal, number: u32, state: InstanceState) {
+fn set_state(journal: &mut Journal, number: u32, state: InstanceState) {
     if let Some(instance) = journal.machines.get_mut(&number).and_then(|machine| machine.instance.as_mut()) {
         instance.state = state;
     }

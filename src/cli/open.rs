@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use driver::Options;
 use reach::Session;
 use tokio_util::sync::CancellationToken;
 
@@ -68,12 +69,22 @@ impl Viewed {
         assemble(&self.home, self.folder.clone(), self.journal.clone(), global, None, CancellationToken::new())
     }
 
-    /// Takes the cluster's lock, to change it.
-    pub(super) fn lock(self, global: &Global, agent: Option<PathBuf>, stop: CancellationToken) -> Result<Opened> {
+    /// Takes the cluster's lock, to change it. `options` are the provider's where they are to change.
+    pub(super) fn lock(
+        self,
+        global: &Global,
+        agent: Option<PathBuf>,
+        options: Option<&Options>,
+        stop: CancellationToken,
+    ) -> Result<Opened> {
         let lock = ClusterLock::take(&self.folder, &self.name)?;
         // What was read before the lock may be old by now.
         let journal = file::read(&self.folder)?.with_context(|| format!("cluster `{}` is gone", self.name))?;
-        let context = assemble(&self.home, self.folder, journal, global, agent, stop)?;
+        let mut context = assemble(&self.home, self.folder, journal, global, agent, stop)?;
+        if let Some(options) = options {
+            let provider = providers::find(&context.journal().spec.provider)?;
+            context.driver = provider.driver(options, &self.home)?;
+        }
         Ok(Opened { context: Arc::new(context), lock })
     }
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
+use driver::Options;
 use model::Role;
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +50,8 @@ impl Scale {
             ..Wishes::default()
         };
         // What is wrong with the wishes is said before anything is locked or asked.
-        settle(&wishes, &viewed.journal)?;
-        let opened = open(viewed, global, self.agent.agent, stop)?;
+        let options = settle(&wishes, &viewed.journal)?.options;
+        let opened = open(viewed, global, self.agent.agent, Some(&options), stop)?;
         let spec = settle(&wishes, &opened.context.journal())?;
         let name = spec.name.clone();
         apply(global, &opened, spec, &format!("go on with `swarmup scale {name}`")).await
@@ -58,8 +59,14 @@ impl Scale {
 }
 
 /// The cluster, opened to be changed; one that is not formed yet, or on its way down, is refused.
-pub(super) fn open(viewed: Viewed, global: &Global, agent: Option<PathBuf>, stop: CancellationToken) -> Result<Opened> {
-    let opened = viewed.lock(global, agent, stop)?;
+pub(super) fn open(
+    viewed: Viewed,
+    global: &Global,
+    agent: Option<PathBuf>,
+    options: Option<&Options>,
+    stop: CancellationToken,
+) -> Result<Opened> {
+    let opened = viewed.lock(global, agent, options, stop)?;
     let journal = opened.context.journal();
     let name = &journal.spec.name;
     let (state, hint) = match journal.stage {
@@ -70,7 +77,7 @@ pub(super) fn open(viewed: Viewed, global: &Global, agent: Option<PathBuf>, stop
     Err(StateError::new(format!("cluster `{name}` is {state}"), hint).into())
 }
 
-fn settle(wishes: &Wishes, journal: &Journal) -> Result<ClusterSpec> {
+pub(super) fn settle(wishes: &Wishes, journal: &Journal) -> Result<ClusterSpec> {
     Ok(config::resolve(wishes, &Wishes::default(), &|_| None, Some(&journal.spec))?)
 }
 
@@ -80,8 +87,21 @@ pub(super) async fn apply(global: &Global, opened: &Opened, spec: ClusterSpec, g
     adopt_roles(context).await?;
     let plan = plan::plan(&spec, Some(&context.journal()));
     let (managers, workers) = (spec.managers, spec.workers);
+    if !plan.create.is_empty() {
+        check(context, &spec).await?;
+    }
     context.ledger.record(|journal| plan.commit(&spec, journal)).await?;
     finish(global, opened, go_on, &format!("Swarm `{}` has {}", spec.name, describe_counts(managers, workers))).await
+}
+
+/// Asks provider and bundle whether they can, before the wish is written down.
+async fn check(context: &Context, spec: &ClusterSpec) -> Result<()> {
+    context.engine.agent_file()?;
+    let journal = context.journal();
+    let request = spec.request(&journal.id, &journal.owner);
+    let checked = context.driver.preflight(&request).await;
+    checked.with_context(|| format!("failed to use provider `{}`", spec.provider))?;
+    Ok(())
 }
 
 /// Walks the phases over what the journal announces by now.

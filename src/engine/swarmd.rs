@@ -1,5 +1,6 @@
 //! The bundled orchestrator: `swarmd` on every host, the Docker Engine API as its operator's interface.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use reach::{Command, ServiceError, Session, Upload};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::api::{Client, refusal};
 use super::{Engine, EngineError, Host, JoinTicket, ManagerStanding, Swarm, SwarmNode};
@@ -26,23 +28,35 @@ pub struct Swarmd {
     file: Option<PathBuf>,
     /// Where agents are unpacked.
     cache: PathBuf,
+    /// The agents that were sent already, by architecture: packed once for all hosts.
+    agents: Mutex<BTreeMap<String, Agent>>,
 }
 
 impl Swarmd {
     /// The orchestrator, with an agent of the user's own where one is given.
     pub fn new(file: Option<PathBuf>, cache: PathBuf) -> Self {
-        Self { file, cache }
+        Self { file, cache, agents: Mutex::default() }
     }
 
-    fn agent(&self, arch: &str) -> Result<Agent, EngineError> {
-        Ok(bundle::agent(arch, self.file.as_deref())?)
+    /// The agent for an architecture; hosts that ask at the same moment share it.
+    async fn agent(&self, arch: &str) -> Result<Agent, EngineError> {
+        let mut agents = self.agents.lock().await;
+        if let Some(agent) = agents.get(arch) {
+            return Ok(agent.clone());
+        }
+        let (name, file) = (arch.to_owned(), self.file.clone());
+        let agent = tokio::task::spawn_blocking(move || bundle::agent(&name, file.as_deref()))
+            .await
+            .expect("packing an agent does not panic")?;
+        agents.insert(arch.to_owned(), agent.clone());
+        Ok(agent)
     }
 
     /// Puts the binary on the host; what is there already is not sent.
     async fn upload(&self, session: &dyn Session) -> Result<(), EngineError> {
         let question = Command::argv(["uname", "-m"]);
         let arch = session.run(&question).await?.expect_success(session.peer(), &question)?.text();
-        let agent = self.agent(&arch)?;
+        let agent = self.agent(&arch).await?;
         session.upload(&Upload::gzip(template::AGENT_BINARY, 0o755, agent.gzip, agent.sha256)).await?;
         Ok(())
     }
@@ -91,8 +105,7 @@ struct JoinBody {
 #[async_trait]
 impl Engine for Swarmd {
     fn agent_file(&self) -> Result<Option<PathBuf>, EngineError> {
-        let agent = self.agent(std::env::consts::ARCH)?;
-        Ok(Some(agent.unpack(&self.cache)?))
+        Ok(Some(bundle::agent_file(std::env::consts::ARCH, self.file.as_deref(), &self.cache)?))
     }
 
     async fn install(&self, host: &Host<'_>, bootstrap: Option<Bootstrap>) -> Result<(), EngineError> {
@@ -104,7 +117,7 @@ impl Engine for Swarmd {
             cluster_name: host.cluster_name.to_owned(),
             hostname: host.hostname.to_owned(),
             unit: Some(template::systemd_unit(host.cluster_name, host.hostname)),
-            labels: std::collections::BTreeMap::new(),
+            labels: BTreeMap::new(),
             bootstrap,
         };
         reach::service::install(host.session, &request).await?;

@@ -35,8 +35,7 @@ impl Machines {
             handed_on: std::sync::Mutex::default(),
             appeared,
         };
-        let made =
-            context.call("create the machines", || context.driver.create(network, &requests, &desk)).await?;
+        let made = context.call("create the machines", || context.driver.create(network, &requests, &desk)).await?;
         for instance in made {
             desk.hand_on(&instance);
         }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use model::Role;
 use rand::rngs::SysRng;
 
+use super::preflight::makes_machines;
 use super::{Context, Phase, PhaseError};
 use crate::identity::{Identity, IdentityError, save_ssh_key};
 use crate::journal::{Journal, NetworkRecord, Stage, Step};
@@ -20,6 +21,10 @@ pub(super) struct Network;
 impl Phase for Network {
     fn title(&self) -> &'static str {
         "Create network"
+    }
+
+    fn is_needed(&self, context: &Context) -> bool {
+        makes_machines(&context.journal())
     }
 
     async fn apply(&self, context: &Context) -> Result<(), PhaseError> {

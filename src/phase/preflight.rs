@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use driver::Resource;
 
+use super::machines::pending;
 use super::{Context, Phase, PhaseError};
+use crate::journal::{Journal, Stage};
 
 /// Checks the provider and the agent; changes nothing.
 #[derive(Debug)]
@@ -13,6 +15,10 @@ pub(super) struct Preflight;
 impl Phase for Preflight {
     fn title(&self) -> &'static str {
         "Check provider"
+    }
+
+    fn is_needed(&self, context: &Context) -> bool {
+        makes_machines(&context.journal())
     }
 
     async fn apply(&self, context: &Context) -> Result<(), PhaseError> {
@@ -36,6 +42,11 @@ impl Phase for Preflight {
         let left = remains(context).await?;
         if left.is_empty() { Ok(()) } else { Err(PhaseError::Left { left }) }
     }
+}
+
+/// Whether there is anything to make: where machines only leave, neither provider nor agent need be at hand for it.
+pub(super) fn makes_machines(journal: &Journal) -> bool {
+    journal.stage == Stage::Creating || !pending(journal).is_empty()
 }
 
 /// Everything at the provider that carries this cluster's mark.

@@ -69,6 +69,16 @@ fn scaling_to_an_even_number_of_managers_changes_nothing() {
 }
 
 #[test]
+fn a_scale_that_the_provider_refuses_changes_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.run("create lab --provider fake --fault preflight:2=quota").ended(0);
+    let before = sandbox.journal("lab");
+
+    assert_run!("a_refused_scale", sandbox, sandbox.run("scale lab --workers 4").ended(1));
+    assert_eq!(sandbox.journal("lab"), before);
+}
+
+#[test]
 fn a_node_is_stopped_and_started_and_stays_the_same_node() {
     let sandbox = Sandbox::new();
     sandbox.run("create lab --provider fake").ended(0);
@@ -103,7 +113,8 @@ fn what_env_prints_makes_a_shell_know_the_cluster() {
     let swarmup = env!("CARGO_BIN_EXE_swarmup");
     let mut shell = std::process::Command::new("sh");
     sandbox.prepare(&mut shell);
-    let script = format!("eval \"$({swarmup} env 2>/dev/null)\" && echo $DOCKER_HOST $DOCKER_TLS_VERIFY $DOCKER_CERT_PATH");
+    let script =
+        format!("eval \"$({swarmup} env 2>/dev/null)\" && echo $DOCKER_HOST $DOCKER_TLS_VERIFY $DOCKER_CERT_PATH");
 
     let output = shell.arg("-c").arg(script).output().unwrap();
 
@@ -152,11 +163,8 @@ fn no_secret_of_the_swarm_stays_on_the_workstation() {
     let sandbox = Sandbox::new();
     sandbox.run("create lab --provider fake").ended(0);
 
-    let names: Vec<_> = sandbox
-        .files()
-        .into_iter()
-        .map(|(path, _)| path.file_name().unwrap().to_string_lossy().into_owned())
-        .collect();
+    let names: Vec<_> =
+        sandbox.files().into_iter().map(|(path, _)| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
     assert_eq!(
         names,
         [
