@@ -1,6 +1,7 @@
 //! A command on a channel of an SSH connection.
 
 use std::io;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,10 @@ use crate::{ReachError, quote};
 
 /// SSH's number for standard error among extended data.
 const STDERR: u32 = 1;
+/// How long sshd may take to free the place of a command that has ended.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait before asking for a place again.
+const PLACE_PAUSE: Duration = Duration::from_millis(20);
 /// The terminal that the remote side is told of where the environment does not name one.
 const DEFAULT_TERMINAL: &str = "xterm";
 
@@ -86,7 +91,14 @@ async fn open(ssh: &Ssh) -> Result<(Channel<Msg>, OwnedSemaphorePermit), ReachEr
         .acquire_owned()
         .await
         .expect("the semaphore lives as long as the connection, never closed");
-    let channel = ssh.handle.channel_open_session().await.map_err(|error| broken(&ssh.peer, error))?;
+    // sshd frees the place of a command a moment after that command has ended.
+    let deadline = Instant::now() + PLACE_TIMEOUT;
+    let channel = loop {
+        match ssh.handle.channel_open_session().await {
+            Err(russh::Error::ChannelOpenFailure(_)) if Instant::now() < deadline => time::sleep(PLACE_PAUSE).await,
+            opened => break opened.map_err(|error| broken(&ssh.peer, error))?,
+        }
+    };
     Ok((channel, permit))
 }
 
