@@ -118,6 +118,11 @@ impl EngineError {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
+    /// Whether the swarm refuses because too few managers would be left that answer.
+    pub fn is_loss_of_quorum(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.contains("loss of quorum"))
+    }
+
     /// Whether somebody else changed the object in between.
     pub fn is_out_of_sequence(&self) -> bool {
         matches!(self, Self::Refused { message, .. } if message.ends_with("update out of sequence"))

@@ -17,6 +17,11 @@ use crate::journal::{Machine, Step};
 /// How long a manager may take to leave raft.
 const DEMOTION_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// How long a refusal for the quorum's sake is taken for a passing one.
+const QUORUM_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried again meanwhile.
+const QUORUM_PAUSE: Duration = Duration::from_millis(100);
+
 /// Machines that go.
 #[derive(Debug)]
 pub(super) struct Leave;
@@ -75,14 +80,21 @@ fn leaving(context: &Context) -> Vec<(u32, Machine)> {
 
 /// Takes a node out of the swarm, whatever its role; one that is gone already is no error.
 async fn expel(swarm: &dyn Swarm, id: &NodeId) -> Result<(), EngineError> {
-    let deadline = Instant::now() + DEMOTION_TIMEOUT;
+    let begun = Instant::now();
+    let deadline = begun + DEMOTION_TIMEOUT;
     let mut was_demoted = false;
     loop {
         let nodes = swarm.nodes().await?;
         let Some(node) = nodes.iter().find(|node| node.id == *id) else { return Ok(()) };
         if node.role == Role::Manager && !was_demoted {
-            swarm.set_role(id, Role::Worker).await?;
-            was_demoted = true;
+            match swarm.set_role(id, Role::Worker).await {
+                Ok(()) => was_demoted = true,
+                // Another manager was started a moment ago and is not caught up yet.
+                Err(error) if error.is_loss_of_quorum() && Instant::now() < begun + QUORUM_PATIENCE => {
+                    tokio::time::sleep(QUORUM_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
         } else if node.manager.is_none() {
             return swarm.remove(id).await;
         } else if Instant::now() >= deadline {
