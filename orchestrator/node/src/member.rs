@@ -86,6 +86,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 struct RunningManager {
     token: CancellationToken,
+    /// It was told to stop because the certificate is a worker's: its place in raft is gone, whatever comes next.
+    is_demoted: bool,
 }
 
 /// A part that ended.
@@ -234,9 +236,12 @@ impl Member {
     /// Starts or stops the manager as the certificate says.
     async fn follow_role(&mut self) {
         let role = self.view.borrow().role;
-        match (role, &self.manager) {
+        match (role, &mut self.manager) {
             (Role::Manager, None) if self.restart_at.is_none() => self.start_manager().await,
-            (Role::Worker, Some(running)) => running.token.cancel(),
+            (Role::Worker, Some(running)) => {
+                running.is_demoted = true;
+                running.token.cancel();
+            }
             (Role::Manager, _) | (Role::Worker, None) => {}
         }
     }
@@ -273,7 +278,7 @@ impl Member {
         let token = CancellationToken::new();
         let (rng, cancel) = (self.parts.fork_rng(), token.clone());
         self.tasks.spawn(async move { Ended::Manager(Box::pin(managing.run(rng, cancel)).await) });
-        self.manager = Some(RunningManager { token });
+        self.manager = Some(RunningManager { token, is_demoted: false });
     }
 
     /// The raft id of this membership in raft; drawn afresh where there is none.
@@ -290,7 +295,7 @@ impl Member {
 
     /// Takes note of a manager's end; `true` where `init` has failed by it.
     async fn manager_ended(&mut self, outcome: Result<(), ManagingError>) -> bool {
-        self.manager = None;
+        let is_demoted = self.manager.take().is_some_and(|manager| manager.is_demoted);
         if let Err(failure) = outcome {
             warn!(%failure, "the manager of this node has ended; starting it again");
             self.restart_at = Some(Instant::now() + RESTART);
@@ -299,7 +304,8 @@ impl Member {
                 return true;
             }
             self.parts.shared.set_error(failure.to_string());
-        } else if self.view.borrow().role == Role::Worker {
+        }
+        if is_demoted {
             info!("this node is a manager no more");
             let disk = self.record.disk.clone();
             let forgotten = blocking(move || disk.forget_raft()).await;

@@ -76,6 +76,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_leader_that_stops_in_order_hands_over_and_no_write_fails() {
+        let mut lab = Lab::swarm(3, 0);
+        lab.settled(0, 3, 0).await;
+        let leader = lab.leader(0).await;
+        let id = lab.nodes[leader].id();
+        let mut stopping = lab.nodes.remove(leader);
+        let target = lab.nodes[0].id();
+
+        let stopped = std::thread::spawn(move || {
+            stopping.stop();
+            stopping
+        });
+        let mut writes = 0;
+        while !stopped.is_finished() {
+            lab.nodes[1]
+                .update_node(&target, |spec| drop(spec.labels.insert("zone".to_owned(), writes.to_string())))
+                .await
+                .unwrap();
+            writes += 1;
+        }
+
+        drop(stopped.join().unwrap());
+        assert!(writes > 0);
+        let read = lab.nodes[0].read().await.unwrap();
+        assert!(!read.managers[&id].is_leader);
+        assert_eq!(read.nodes[&id].state.status.state, NodeHealth::Ready);
+    }
+
+    #[tokio::test]
     async fn without_a_quorum_a_read_says_so_in_dockers_words() {
         let mut lab = Lab::swarm(3, 0);
         lab.settled(0, 3, 0).await;

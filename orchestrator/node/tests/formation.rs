@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_acknowledged_is_lost_when_all_nodes_are_killed_and_started_again() {
         let mut lab = Lab::swarm(3, 1);
-        lab.settled(0, 3, 1).await;
+        lab.settled(1, 3, 1).await;
         let worker = lab.nodes[3].id();
         let label = |spec: &mut model::NodeSpec| drop(spec.labels.insert("zone".to_owned(), "a".to_owned()));
         lab.nodes[1].update_node(&worker, label).await.unwrap();
@@ -144,8 +144,9 @@ mod tests {
             node.start();
         }
 
+        let is_labeled = |read: &node::SwarmRead| read.nodes[&worker].spec.labels.contains_key("zone");
+        lab.until(0, "the acknowledged label", is_labeled).await;
         let read = lab.settled(0, 3, 1).await;
-        assert_eq!(read.nodes[&worker].spec.labels["zone"], "a");
         assert_eq!(read.nodes.len(), 4);
     }
 }

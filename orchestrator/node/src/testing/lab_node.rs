@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ApiTls, InitRequest, JoinRequest, NodeRuntime, NodeSettings, NodeView, SwarmNode, SwarmRead};
 
+/// How often an operator looks again before giving up.
+const ATTEMPTS: usize = 10;
+
 /// A host of the laboratory and the node on it.
 #[derive(Debug)]
 pub struct LabNode {
@@ -262,17 +265,26 @@ impl LabNode {
         self.on_its_own_thread(async move { node.manager()?.control(caller, request).await }).await
     }
 
-    /// Changes what is wanted of a node, as it stands now.
+    /// Changes what is wanted of a node, as it stands now; looks again where the swarm changed it in between, as an
+    /// operator does.
     ///
     /// # Errors
     /// The swarm's refusal.
-    pub async fn update_node(&self, id: &NodeId, change: impl FnOnce(&mut NodeSpec)) -> Result<(), SwarmError> {
-        let read = self.read().await?;
-        let node: &Node = read.nodes.get(id).ok_or_else(|| SwarmError::not_found(format!("node {id} not found")))?;
-        let mut spec = node.spec.clone();
-        change(&mut spec);
-        let request = ControlRequest::UpdateNode { id: id.clone(), version: node.meta.version, spec };
-        self.control(request).await.map(|_| ())
+    pub async fn update_node(&self, id: &NodeId, change: impl Fn(&mut NodeSpec)) -> Result<(), SwarmError> {
+        let mut outcome = Err(SwarmError::out_of_sequence());
+        for _ in 0..ATTEMPTS {
+            let read = self.read().await?;
+            let node: &Node =
+                read.nodes.get(id).ok_or_else(|| SwarmError::not_found(format!("node {id} not found")))?;
+            let mut spec = node.spec.clone();
+            change(&mut spec);
+            let request = ControlRequest::UpdateNode { id: id.clone(), version: node.meta.version, spec };
+            outcome = self.control(request).await.map(|_| ());
+            if outcome != Err(SwarmError::out_of_sequence()) {
+                break;
+            }
+        }
+        outcome
     }
 
     fn running(&self) -> &Running {
