@@ -105,7 +105,7 @@ impl Lab {
         }
     }
 
-    /// Waits until so many nodes are ready and so many managers reachable, and no more of them.
+    /// Waits until so many nodes are ready and so many managers reachable, no more of them, and each manager answers.
     pub async fn settled(&self, seen_by: usize, managers: usize, workers: usize) -> SwarmRead {
         let is_settled = |read: &SwarmRead| {
             let ready = |role: Role| {
@@ -119,7 +119,16 @@ impl Lab {
                 && read.managers.len() == managers
                 && read.managers.values().filter(|manager| manager.is_leader).count() == 1
         };
-        self.until(seen_by, &format!("{managers} managers and {workers} workers"), is_settled).await
+        let read = self.until(seen_by, &format!("{managers} managers and {workers} workers"), is_settled).await;
+        let deadline = Instant::now() + PATIENCE;
+        let is_manager = |node: &LabNode| node.view().node_id.is_some_and(|id| read.managers.contains_key(&id));
+        for node in self.nodes.iter().filter(|node| node.is_running() && is_manager(node)) {
+            while !node.view().is_manager {
+                assert!(Instant::now() < deadline, "{} answers no calls for managers", node.hostname);
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        read
     }
 
     /// Waits until a node is in the state, as a manager sees it.
