@@ -6,6 +6,7 @@ pub mod agent;
 pub mod hosts;
 #[cfg(target_os = "linux")]
 pub mod isolated;
+pub mod programs;
 #[cfg(target_os = "linux")]
 pub mod snapshot;
 

@@ -1,0 +1,14 @@
+//! Whole swarms: `swarmup`, real agents and the stock `docker` command, in namespaces of their own.
+//!
+//! Nothing waits by the clock: every wait is for something that a user can see, with a limit.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "all of this is tests")]
+
+mod cluster;
+mod faults;
+mod interrupted;
+mod life;
+mod run;
+mod trust;
+mod workstation;
