@@ -83,8 +83,10 @@ impl Raft {
         let config = config(&settings)?;
         let sealer = Sealer::new(&key, StdRng::from_rng(&mut rng));
         let directory = dir.to_owned();
+        let id = me.raft_id.0;
         let opened = tokio::task::spawn_blocking(move || -> Result<_, OpenError> {
             let log = Log::open(&directory, sealer)?;
+            log.resign(id);
             let applier = Applier::open(machine, log.clone())?;
             Ok((log, applier))
         });

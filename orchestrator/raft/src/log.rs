@@ -96,6 +96,23 @@ impl Log {
         self.shared.disk.close();
     }
 
+    /// Forgets that `member` led when it stopped: it takes part again as one that has only voted for itself.
+    ///
+    /// A leader knows what is committed by an entry of its own term that it has committed since it was elected.
+    /// One that merely went on after a restart would not, and would answer reads from before its last writes.
+    pub(crate) fn resign(&self, member: u64) {
+        let mut tail = lock(&self.shared.tail);
+        if let Some(vote) = &mut tail.vote {
+            vote.committed &= vote.leader_id.node_id != member;
+        }
+    }
+
+    /// Closes the file as a kill does: the last mark is not written.
+    #[cfg(test)]
+    pub(crate) fn abandon(&self) {
+        self.shared.disk.close();
+    }
+
     fn append_entries(&self, entries: Vec<Entry>, done: impl FnOnce(Result<(), DiskError>) + Send + 'static) {
         lock(&self.shared.tail).append(entries.clone());
         self.enqueue(Write::Append(entries), done);

@@ -190,6 +190,16 @@ impl Cluster {
         running.raft.shutdown().await;
     }
 
+    /// Kills a member: what it would have written on a clean stop is not written.
+    pub(crate) async fn kill(&mut self, id: u64) {
+        lock(&self.hub.members).remove(&RaftId(id));
+        let mut running = self.members.remove(&id).expect("the member runs");
+        running.tasks.shutdown().await;
+        // Its threads end, and the file becomes free; an error would be a panic of openraft's, which a kill survives.
+        let _ = running.raft.shared.core.shutdown().await;
+        running.raft.shared.log.abandon();
+    }
+
     /// Lets these members form a group of them.
     pub(crate) async fn form(&self, ids: impl IntoIterator<Item = u64> + Clone) {
         let roster: BTreeMap<RaftId, Peer> = ids.clone().into_iter().map(|id| (RaftId(id), peer(id))).collect();

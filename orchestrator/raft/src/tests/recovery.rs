@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use tokio::time::{Instant, sleep};
+
 use super::Cluster;
 use crate::RaftSettings;
 
@@ -71,4 +73,47 @@ async fn an_entry_that_cannot_be_applied_stops_the_member() {
     assert!(proposed.is_err());
     let ended = cluster.ended(1).await;
     assert!(ended.unwrap_err().to_string().contains("poison"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_read_after_all_members_were_killed_sees_every_acknowledged_write() {
+    let mut cluster = Cluster::formed(3, RaftSettings::default()).await;
+    for round in 0..5 {
+        let acknowledged = cluster.propose(format!("{round}")).await.unwrap().index;
+
+        for id in 1..=3 {
+            cluster.kill(id).await;
+        }
+        for id in 1..=3 {
+            cluster.start(id).await;
+        }
+
+        let start = Instant::now();
+        let (leader, point) = loop {
+            let mut points = Vec::new();
+            for id in 1..=3 {
+                points.extend(cluster.raft(id).read_point().await.map(|point| (id, point)));
+            }
+            if let Some(first) = points.pop() {
+                break first;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "nobody leads");
+            sleep(Duration::from_millis(1)).await;
+        };
+        assert!(point.index >= acknowledged, "member {leader} reads at {}, not {acknowledged}", point.index);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_restarts_leads_in_a_new_term_only() {
+    let mut cluster = Cluster::formed(1, RaftSettings::default()).await;
+    cluster.propose("x").await.unwrap();
+    let before = cluster.status(1).term;
+
+    cluster.kill(1).await;
+    cluster.start(1).await;
+
+    let after = cluster.wait_status(1, |status| status.is_leader).await;
+    assert!(after.term > before);
+    assert!(cluster.propose("y").await.unwrap().accepted);
 }

@@ -1,8 +1,11 @@
 //! Messages from elsewhere, and reads.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use model::RaftId;
 use proptest::prelude::*;
+use tokio::time::{Instant, sleep};
 
 use super::Cluster;
 use crate::wire::Envelope;
@@ -16,6 +19,9 @@ const KINDS: [RaftCallKind; 6] = [
     RaftCallKind::TakeOver,
     RaftCallKind::Greet,
 ];
+
+/// A message that was sent before the leader was cut off may have come this much later.
+const LEASE_REST: Duration = Duration::from_millis(50);
 
 #[tokio::test(start_paused = true)]
 async fn a_message_for_another_member_is_refused() {
@@ -52,6 +58,36 @@ async fn a_read_sees_every_write_that_was_acknowledged_before() {
         let follower = cluster.follower().await;
         cluster.raft(follower).wait_applied(point.index).await.unwrap();
         assert_eq!(cluster.ledger(follower).applied().len(), number + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_does_not_know_yet_that_it_was_replaced_answers_no_read() {
+    let cluster = Cluster::formed(3, RaftSettings::default()).await;
+    for round in 0..10 {
+        let old = cluster.leader().await;
+        let others: Vec<u64> = (1..=3).filter(|id| *id != old).collect();
+        let before = cluster.raft(old).read_point().await.unwrap().index;
+        cluster.caught_up(others[0]).await;
+        let successor = cluster.raft(others[0]);
+
+        // The successor is elected while the old leader hears nothing, and has the benefit of the doubt.
+        cluster.cut_off(old);
+        let cut = Instant::now();
+        sleep(cluster.settings.lease + LEASE_REST).await;
+        successor.shared.core.trigger().elect().await.unwrap();
+        cluster.wait_status(others[0], |status| status.is_leader).await;
+        let written = successor.propose(format!("{round}").into()).await.unwrap().index;
+        assert!(cut.elapsed() < cluster.settings.quorum_patience && cluster.status(old).is_leader, "it knows already");
+        let (cut_off, healed) = tokio::join!(cluster.raft(old).read_point(), async {
+            cluster.heal();
+            cluster.raft(old).read_point().await
+        });
+
+        assert!(before < written);
+        assert!(cut_off.is_err(), "{cut_off:?}");
+        assert!(healed.is_err(), "{healed:?}");
+        cluster.wait_status(old, |status| !status.is_leader && status.leader.is_some()).await;
     }
 }
 
