@@ -1,7 +1,8 @@
 //! Control groups of our own in every hierarchy that the host has: version 1, hybrid, version 2.
 //!
 //! In version 1 a process and its descendants share one directory. In version 2 a group that hands controllers down
-//! holds no process itself, so the first process of a machine lives in `<group>/agent`.
+//! holds no process itself, so the first process of a machine, and an agent to whom systemd has handed its unit's group,
+//! live in `<group>/agent`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::getxattr;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::KernelError;
@@ -17,6 +19,8 @@ use crate::error::Doing;
 
 /// Where the first process of a version 2 group lives.
 const AGENT: &str = "agent";
+/// What systemd sets to `1` on a group that it leaves to the processes inside (`Delegate=yes`).
+const DELEGATED: &str = "trusted.delegate";
 /// How long a process that was killed may take to leave its group.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// How often a group is made that vanishes meanwhile.
@@ -129,6 +133,37 @@ impl ControlGroup {
             }
         }
     }
+}
+
+/// Moves this process into `<group>/agent` where systemd has handed it its version 2 group, so that groups for what it
+/// runs fit beside it. Returns the group it is in then; `None` where it was handed none, and nothing is done.
+pub fn enter_agent_group() -> Result<Option<PathBuf>, KernelError> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").doing(|| "list mounts")?;
+    let own = fs::read_to_string("/proc/self/cgroup").doing(|| "find the control group of this process")?;
+    let Some(group) = unified_group(&parse_hierarchies(&mounts), &own).filter(|group| is_delegated(group)) else {
+        return Ok(None);
+    };
+    let agent = group.join(AGENT);
+    match fs::create_dir(&agent) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // `0` is the process that writes it.
+        Ok(()) | Err(_) => fs::write(agent.join("cgroup.procs"), "0"),
+    }
+    .doing(|| format!("enter control group `{}`", agent.display()))?;
+    Ok(Some(agent))
+}
+
+/// The directory of a process's group by its `/proc/PID/cgroup`, on a host that has version 2 only.
+fn unified_group(hierarchies: &[Hierarchy], own: &str) -> Option<PathBuf> {
+    let [Hierarchy { mount, is_unified: true }] = hierarchies else { return None };
+    let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(mount.join(path))
+}
+
+fn is_delegated(group: &Path) -> bool {
+    let mut value = [0; 1];
+    // A group without the mark is an error here, as is a file system that knows no marks.
+    getxattr(group, DELEGATED, &mut value).is_ok_and(|length| value[..length] == *b"1")
 }
 
 fn kill_all(processes: &[u32], deadline: Instant) -> Result<(), KernelError> {
@@ -276,5 +311,31 @@ mod tests {
 
         assert_eq!(fs::read_to_string(leaf.join("cgroup.procs")).unwrap(), "0");
         assert_eq!(fs::read_to_string(mount.path().join("cgroup.subtree_control")).unwrap(), "+pids");
+    }
+
+    #[test]
+    fn a_group_of_the_only_hierarchy_is_found() {
+        let only = [Hierarchy { mount: "/sys/fs/cgroup".into(), is_unified: true }];
+
+        let found = unified_group(&only, "0::/system.slice/swarmd.service\n");
+
+        assert_eq!(found, Some("/sys/fs/cgroup/system.slice/swarmd.service".into()));
+    }
+
+    #[test]
+    fn beside_version_1_the_group_stays_undivided() {
+        let both = [("/sys/fs/cgroup/cpu", false), ("/sys/fs/cgroup/unified", true)]
+            .map(|(mount, is_unified)| Hierarchy { mount: mount.into(), is_unified });
+
+        let found = unified_group(&both, "4:cpu:/system.slice/swarmd.service\n0::/system.slice/swarmd.service\n");
+
+        assert_eq!(found, None);
+    }
+
+    #[test]
+    fn a_folder_without_systemds_mark_is_not_delegated() {
+        let folder = tempfile::tempdir().unwrap();
+
+        assert!(!is_delegated(folder.path()));
     }
 }

@@ -28,7 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::arguments::RunArguments;
 use crate::installation::Installation;
@@ -49,6 +49,7 @@ pub(crate) fn run(arguments: RunArguments) -> anyhow::Result<()> {
         Some(folder) => log::to_file(&folder.join("swarmd.log"), arguments.log_format)?,
         None => log::to_stderr(arguments.log_format)?,
     }
+    enter_agent_group();
     ca::install_crypto();
     let settings = settings(arguments)?;
     tokio::runtime::Builder::new_multi_thread()
@@ -57,6 +58,15 @@ pub(crate) fn run(arguments: RunArguments) -> anyhow::Result<()> {
         .context("failed to start the runtime")?
         .block_on(live(settings))
         .inspect_err(|error| error!(error = format!("{error:#}"), "agent ends"))
+}
+
+/// Leaves the unit's own control group, which can then be divided between the agent and what it runs.
+fn enter_agent_group() {
+    match links::cgroup::enter_agent_group() {
+        Ok(Some(group)) => debug!(group = %group.display(), "entered the agent's control group"),
+        Ok(None) => {}
+        Err(error) => warn!(error = &error as &dyn std::error::Error, "the unit's control group stays undivided"),
+    }
 }
 
 fn settings(arguments: RunArguments) -> anyhow::Result<Settings> {
@@ -104,6 +114,7 @@ async fn build(settings: &Settings, cancel: &CancellationToken) -> anyhow::Resul
         clock: Clock::system(),
         rng,
         raft: RaftSettings::default(),
+        guard: Some(layout::GUARD_TABLE.to_owned()),
     });
     let api = ApiServer::new(runtime.node(), engine);
     let tls = runtime.api_tls();
