@@ -10,6 +10,11 @@ use crate::{InitRequest, JoinRequest};
 pub(crate) struct Answer<T>(pub(crate) oneshot::Sender<Result<T, SwarmError>>);
 
 impl<T> Answer<T> {
+    /// Whether anybody still waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.0.is_closed()
+    }
+
     /// Gives the answer.
     pub(crate) fn give(self, answer: Result<T, SwarmError>) {
         // A caller that has gone has lost interest, and there is nobody else to tell.

@@ -127,6 +127,7 @@ mod tests {
         assert!(error.message.starts_with("invalid join token"), "{error}");
         assert_eq!(lab.nodes[first].read().await.unwrap().nodes.len(), 1);
         assert!(!lab.nodes[joiner].data_dir().join("swarm").exists());
+        assert_eq!(lab.nodes[joiner].view().condition, SwarmCondition::Inactive);
     }
 
     #[tokio::test]
