@@ -13,7 +13,7 @@ use crate::run::{PATIENCE, Run, eventually, limited};
 use crate::workstation::Workstation;
 
 /// The columns of [`NodeLine`].
-const NODE_FORMAT: &str = "{{.ID}}|{{.Hostname}}|{{.Status}}|{{.Availability}}|{{.ManagerStatus}}";
+pub(crate) const NODE_FORMAT: &str = "{{.ID}}|{{.Hostname}}|{{.Status}}|{{.Availability}}|{{.ManagerStatus}}";
 
 /// A cluster made by the provider `local`.
 pub(crate) struct Cluster<'a> {

@@ -5,6 +5,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "all of this is tests")]
 
+mod bare;
+mod bootstrap;
 mod cluster;
 mod faults;
 mod interrupted;
