@@ -54,7 +54,8 @@ fn end_with_the_outer_process() {
     thread::Builder::new().name("watch".to_owned()).spawn(watch).expect("a thread can be started");
 }
 
+/// Tells whoever runs the tests that one is skipped.
 #[expect(clippy::print_stderr, reason = "a skipped test must not look like one that passed")]
-fn announce(line: &str) {
+pub fn announce(line: &str) {
     eprintln!("{line}");
 }

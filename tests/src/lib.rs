@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod guest;
 pub mod hosts;
 #[cfg(target_os = "linux")]
 pub mod isolated;
@@ -11,6 +12,7 @@ pub mod programs;
 pub mod snapshot;
 
 pub use agent::agent;
+pub use guest::Guest;
 pub use hosts::{Host, Hosts, Signal};
 #[cfg(target_os = "linux")]
 pub use isolated::isolated;
