@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use openraft::ServerState;
 use tokio::time::{Instant, sleep};
 
-use crate::types::LogId;
+use crate::types::{LogId, Vote};
 use crate::wire::{Ballot, BallotReply};
 use crate::{Peer, Raft, RaftCallKind, RaftFailure, quorum};
 
@@ -99,6 +99,7 @@ impl Raft {
         let now = Instant::now();
         let is_silent = self.shared.contacts.leader_silence(now) >= self.shared.settings.pre_vote_silence;
         let leads = self.shared.status.borrow().is_leader;
-        is_silent && !leads && last >= self.shared.log.last()
+        let has_group = self.metrics().vote != Vote::default() || self.shared.log.last().is_some();
+        is_silent && !leads && has_group && last >= self.shared.log.last()
     }
 }

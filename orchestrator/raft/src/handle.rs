@@ -158,6 +158,11 @@ impl Raft {
             && !quorum::survives_without(&voters, member.0, |voter| !unreachable.contains(&RaftId(voter)))
     }
 
+    /// Whether this id belonged to a member that was removed: it never comes back.
+    pub fn was_removed(&self, member: RaftId) -> bool {
+        lock(&self.shared.removed).contains(&member.0)
+    }
+
     /// How long the log is.
     pub fn log_size(&self) -> LogSize {
         self.shared.log.size()

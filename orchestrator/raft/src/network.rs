@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::contact::Contacts;
+use crate::formation::FOUNDING_TERM;
 use crate::types::{Member, TypeConfig, Vote};
 use crate::wire::{Append, AppendReply, Ballot, BallotReply, Chunk, Envelope};
 use crate::{Peer, RaftCallKind, Transport, TransportError, codec};
@@ -123,6 +124,10 @@ impl RaftNetwork<TypeConfig> for PeerNetwork {
         request: VoteRequest<u64>,
         option: RPCOption,
     ) -> Result<VoteResponse<u64>, RpcError<RaftError<u64>>> {
+        if request.vote.leader_id.term <= FOUNDING_TERM {
+            let silent = TransportError::Refused("nobody is asked for a vote with the first entry".to_owned());
+            return Err(RPCError::Unreachable(Unreachable::new(&silent)));
+        }
         let what = (RaftCallKind::Vote, RPCTypes::Vote);
         let reply: BallotReply = self.call(what, Ballot::from(request), &option).await?;
         Ok(reply.into())

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::sync::lock;
 use crate::types::Vote;
-use crate::wire::{Append, AppendReply, Ballot, BallotReply, Chunk, Envelope, Greeting};
+use crate::wire::{Append, AppendReply, Ballot, BallotReply, Chunk, Envelope};
 use crate::{HandleError, Raft, RaftCallKind, codec};
 
 /// How often a member that was asked to take over stands for election, and how long it waits for each.
@@ -33,7 +33,7 @@ impl Raft {
             RaftCallKind::TakeOver => Ok(reply(&self.take_over(&self.read(&payload)?).await?)),
             RaftCallKind::Greet => {
                 let _: Envelope<()> = self.read(&payload)?;
-                Ok(reply(&Greeting { is_formed: self.is_formed().await.map_err(|_| HandleError::Stopped)? }))
+                Ok(reply(&self.greeting().await.map_err(|_| HandleError::Stopped)?))
             }
         }
     }
@@ -68,7 +68,9 @@ impl Raft {
         let Some(vote) = vote else {
             return Err(HandleError::Malformed("a request without a vote".to_owned()));
         };
-        if self.is_removed(envelope.from) {
+        // Who has no group yet votes for nobody: see `formation`.
+        let is_formed = self.is_formed().await.map_err(|_| HandleError::Stopped)?;
+        if !is_formed || self.is_removed(envelope.from) {
             return Ok(self.refusal());
         }
         let response = self.shared.core.vote(VoteRequest::new(vote, last)).await.map_err(|_| HandleError::Stopped)?;

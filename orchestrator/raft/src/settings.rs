@@ -32,8 +32,6 @@ pub struct RaftSettings {
     pub catch_up_timeout: Duration,
     /// How long one chunk of a snapshot may take.
     pub snapshot_chunk_timeout: Duration,
-    /// How long members other than the first wait for it to form the group.
-    pub formation_patience: Duration,
     /// Entries in the log before a snapshot is taken and the log is cut.
     pub max_log_entries: u64,
     /// Bytes in the log before a snapshot is taken and the log is cut.
@@ -60,7 +58,6 @@ impl Default for RaftSettings {
             handover_timeout: Duration::from_millis(950),
             catch_up_timeout: Duration::from_secs(30),
             snapshot_chunk_timeout: Duration::from_secs(5),
-            formation_patience: Duration::from_secs(1),
             max_log_entries: 10_000,
             max_log_bytes: 64 << 20,
             kept_entries: 500,

@@ -3,6 +3,8 @@
 //! Every message names its sender and its addressee: a node that answers at the address of a former member must not
 //! take messages for itself that were meant for the other.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, VoteRequest, VoteResponse};
 use serde::{Deserialize, Serialize};
@@ -71,6 +73,9 @@ pub(crate) struct BallotReply {
 pub(crate) struct Greeting {
     /// Whether it is part of a group already.
     pub(crate) is_formed: bool,
+    /// The members of that group as far as it knows them.
+    #[serde(default)]
+    pub(crate) members: BTreeSet<u64>,
 }
 
 impl Append {

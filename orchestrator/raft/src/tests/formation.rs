@@ -7,7 +7,9 @@ use model::RaftId;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Cluster, peer};
-use crate::RaftSettings;
+use crate::types::{LogId, Vote};
+use crate::wire::{Ballot, Envelope};
+use crate::{RaftCallKind, RaftSettings, codec};
 
 #[tokio::test(start_paused = true)]
 async fn three_members_form_a_group_at_once() {
@@ -80,4 +82,62 @@ async fn forming_again_changes_nothing() {
     sleep(Duration::from_secs(5)).await;
 
     assert_eq!(cluster.status(cluster.leader().await).term, term);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_group_forms_though_the_first_member_died_as_a_candidate() {
+    let mut cluster = Cluster::new(RaftSettings::default());
+    for id in 2..=3 {
+        cluster.start(id).await;
+        let ballot = Ballot { vote: Some(Vote::new(2, 1)), last: Some(LogId::default()) };
+        let request = codec::encode(&Envelope { from: 1, to: id, message: ballot });
+        cluster.raft(id).handle(RaftCallKind::Vote, request.into()).await.unwrap();
+    }
+    let start = Instant::now();
+
+    cluster.form(1..=3).await;
+    cluster.write("x").await;
+
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_forms_whichever_minority_of_its_members_dies_on_the_way_and_when() {
+    for milliseconds in (0..60).step_by(3) {
+        let mut cluster = Cluster::new(RaftSettings::default());
+        for id in 1..=3 {
+            cluster.start(id).await;
+        }
+        let died = timeout(Duration::from_millis(milliseconds), cluster.form(1..=3)).await;
+        cluster.kill(1).await;
+        let start = Instant::now();
+
+        cluster.form(1..=3).await;
+        cluster.write("x").await;
+
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?} after {milliseconds} ms ({died:?})", start.elapsed());
+        for id in 2..=3 {
+            cluster.caught_up(id).await;
+            assert_eq!(cluster.ledger(id).applied(), ["x"], "member {id} after {milliseconds} ms");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_was_never_reached_joins_a_group_whose_other_members_need_it() {
+    let mut cluster = Cluster::new(RaftSettings::default());
+    cluster.start(1).await;
+    cluster.start(2).await;
+    cluster.form(1..=3).await;
+    cluster.write("x").await;
+    let leader = cluster.leader().await;
+    cluster.caught_up(3 - leader).await;
+    cluster.kill(leader).await;
+    cluster.start(3).await;
+
+    cluster.form(1..=3).await;
+    cluster.write("y").await;
+
+    cluster.caught_up(3).await;
+    assert_eq!(cluster.ledger(3).applied(), ["x", "y"]);
 }
