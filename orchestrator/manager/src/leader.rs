@@ -117,6 +117,8 @@ impl Leader {
 /// Waits until this member leads; gives the term, or `None` where there will be none.
 async fn next_term(status: &mut watch::Receiver<RaftStatus>, cancel: &CancellationToken) -> Option<u64> {
     tokio::select! {
+        biased;
+        // First: raft may say that this member leads until the very end, and no term begins any more.
         () = cancel.cancelled() => None,
         leading = status.wait_for(|status| status.is_leader) => leading.ok().map(|status| status.term),
     }
@@ -126,4 +128,23 @@ async fn next_term(status: &mut watch::Receiver<RaftStatus>, cancel: &Cancellati
 async fn deposed(status: &mut watch::Receiver<RaftStatus>, term: u64) {
     // An error means that raft has stopped, which ends the term as well.
     let _ = status.wait_for(|status| !status.is_leader || status.term != term).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_term_begins_once_the_manager_stops() {
+        let leading = RaftStatus { is_leader: true, term: 2, ..RaftStatus::default() };
+        let (_sender, mut status) = watch::channel(leading);
+        let cancel = CancellationToken::new();
+        assert_eq!(next_term(&mut status, &cancel).await, Some(2));
+
+        cancel.cancel();
+
+        for _ in 0..100 {
+            assert_eq!(next_term(&mut status, &cancel).await, None);
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! Takes managers into raft and out of it, at their own request. The leader's.
 //!
 //! Reads nodes, members of raft. Writes members of raft and the record of memberships. Never adds a node whose spec
-//! does not want a manager, nor one that does not answer at the address it gives.
+//! does not want a manager, nor one that does not answer at the address it gives, nor a raft id a second time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{JoinRaftRequest, JoinRaftResponse, NodeId, RaftMember, Role, RosterEntry, SwarmError};
+use model::{ErrorKind, JoinRaftRequest, JoinRaftResponse, NodeId, RaftMember, Role, RosterEntry, SwarmError};
 use raft::{MembershipError, Peer, Raft};
 use rpc::{CertificatesClient, Connector, MembershipService, PeerIdentity};
 use store::Store;
@@ -17,7 +17,7 @@ use tracing::info;
 
 use crate::members::RaftMembers;
 use crate::roles::record_member;
-use crate::words::{denied, precondition, removed, unavailable};
+use crate::words::{denied, precondition, refusal, removed, unavailable};
 
 /// How long a manager that wants to join has to answer at its address (SwarmKit's).
 const DIAL_BACK: Duration = Duration::from_secs(5);
@@ -42,7 +42,11 @@ impl Membership {
 
     async fn add(&self, node: &NodeId, request: JoinRaftRequest) -> Result<JoinRaftResponse, SwarmError> {
         let _one_at_a_time = self.changes.lock().await;
+        self.catch_up().await?;
         let hostname = self.check(node)?;
+        if self.raft.was_removed(request.raft_id) {
+            return Err(into_swarm_error(MembershipError::Reused(request.raft_id)));
+        }
         self.dial_back(node, request.addr).await?;
         for former in self.members.of_node(node) {
             if former.raft_id != request.raft_id {
@@ -56,6 +60,12 @@ impl Membership {
         record_member(&self.store, node.clone(), Some(member), former).await?;
         info!(%node, peer = %request.raft_id, "manager joined raft");
         Ok(JoinRaftResponse { managers: self.roster() })
+    }
+
+    /// Waits until all that was committed before is applied here, the list of removed members included.
+    async fn catch_up(&self) -> Result<(), SwarmError> {
+        let point = self.raft.read_point().await.map_err(|error| unavailable(&error.to_string()))?;
+        self.raft.wait_applied(point.index).await.map_err(|error| unavailable(&error.to_string()))
     }
 
     /// Checks that the node shall be a manager; gives its host name.
@@ -139,10 +149,9 @@ impl MembershipService for Membership {
 fn into_swarm_error(error: MembershipError) -> SwarmError {
     match error {
         MembershipError::Propose(error) => unavailable(&error.to_string()),
-        MembershipError::QuorumLoss
-        | MembershipError::Leads(_)
-        | MembershipError::Reused(_)
-        | MembershipError::Taken(_) => precondition(&error.to_string()),
+        MembershipError::QuorumLoss | MembershipError::Leads(_) => precondition(&error.to_string()),
+        // By this kind the node knows that it has to come under another raft id.
+        MembershipError::Reused(_) | MembershipError::Taken(_) => refusal(ErrorKind::AlreadyExists, &error.to_string()),
         MembershipError::TooSlow(_) => unavailable(&error.to_string()),
     }
 }

@@ -5,6 +5,7 @@
 //!                                   first swarm: form with the roster
 //!                                   later: ask the leader to be let in
 //!                                   after a restart: the log says so already
+//! the managers name another raft id, or none ──> ask; retired: the owner starts anew under a fresh id
 //! cancelled: stop, close the log; its owner has handed leadership over before
 //! ```
 
@@ -16,7 +17,7 @@ use agent::AgentView;
 use engine::Engine;
 use gossip::GossipView;
 use manager::{Access, Manager, ManagerParts, RaftTransport};
-use model::{JoinRaftRequest, NodeId, RaftId};
+use model::{ErrorKind, JoinRaftRequest, NodeId, RaftId, Role, SessionMessage};
 use raft::{DataKey, Peer, Raft, RaftSettings};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -38,6 +39,8 @@ use crate::genesis::GenesisFile;
 const LET_IN: Duration = Duration::from_secs(40);
 /// Between two attempts to be let in.
 const KNOCK_AGAIN: Duration = Duration::from_millis(100);
+/// How long the managers may take to say in the session what they have done, or are about to do, with a membership.
+const PLACE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The name of a part, and how it ended.
 type PartEnd = (&'static str, Result<(), String>);
@@ -82,6 +85,17 @@ pub(crate) enum ManagingError {
     Log(#[from] raft::OpenError),
     #[error("{part} has failed: {reason}")]
     Part { part: &'static str, reason: String },
+    /// The membership in raft is over for good, while the node is to be a manager: it needs a new one.
+    #[error("raft id {0} has been removed from the group")]
+    Retired(RaftId),
+}
+
+/// Why the leader does not let this manager in.
+enum Unwelcome {
+    /// Not now; asking again may help.
+    NotNow(String),
+    /// Never under this raft id.
+    Retired(RaftId),
 }
 
 impl Managing {
@@ -162,7 +176,8 @@ impl Managing {
             tell_leader(leader, status, ends).await;
             ("leader", Ok(()))
         });
-        let told = events::publish(store.clone(), Arc::clone(&self.engine), self.clock.clone(), token.clone());
+        let (engine, clock) = (Arc::clone(&self.engine), self.clock.clone());
+        let told = events::publish(store.clone(), raft.status(), engine, clock, token.clone());
         parts.spawn(async move {
             told.await;
             ("events", Ok(()))
@@ -173,20 +188,16 @@ impl Managing {
             ("api certificate", Ok(()))
         });
 
-        let settle = async {
-            self.take_place(raft).await?;
-            self.stand(store).await
-        };
-        let failed = |part: &'static str, reason: String| ManagingError::Part { part, reason };
         tokio::select! {
             () = token.cancelled() => return Ok(()),
-            settled = settle => settled.map_err(|reason| failed("raft", reason))?,
+            settled = self.settle(raft, store) => settled?,
             ended = parts.join_next() => return end_of(ended, token),
         }
         info!("this node is a manager");
         self.ready.send_replace(Some(Standing { access, raft: raft.clone() }));
         tokio::select! {
             () = token.cancelled() => Ok(()),
+            lost = self.place_lost() => Err(lost),
             ended = parts.join_next() => end_of(ended, token),
         }
     }
@@ -202,13 +213,25 @@ impl Managing {
         }
     }
 
+    /// Takes a place in the group, and waits until the swarm is in this store.
+    async fn settle(&self, raft: &Raft, store: &Store) -> Result<(), ManagingError> {
+        self.take_place(raft).await?;
+        tokio::select! {
+            stands = self.stand(store) => stands.map_err(raft_failed),
+            lost = self.place_lost() => Err(lost),
+        }
+    }
+
     /// Becomes a member of the group, unless the log says that it is one.
-    async fn take_place(&self, raft: &Raft) -> Result<(), String> {
-        if raft.is_formed().await.map_err(|error| error.to_string())? {
+    async fn take_place(&self, raft: &Raft) -> Result<(), ManagingError> {
+        if raft.is_formed().await.map_err(raft_failed)? {
             return Ok(());
         }
         if let Some(genesis) = &self.genesis {
-            return raft.form(genesis.raft_roster()).await.map_err(|error| error.to_string());
+            return tokio::select! {
+                formed = raft.form(genesis.raft_roster()) => formed.map_err(raft_failed),
+                lost = self.place_lost() => Err(lost),
+            };
         }
         loop {
             match self.knock().await {
@@ -216,7 +239,8 @@ impl Managing {
                     info!(managers, "the leader has let this manager into raft");
                     return Ok(());
                 }
-                Err(reason) => {
+                Err(Unwelcome::Retired(raft_id)) => return Err(ManagingError::Retired(raft_id)),
+                Err(Unwelcome::NotNow(reason)) => {
                     debug!(reason, "not in raft yet");
                     tokio::time::sleep(KNOCK_AGAIN).await;
                 }
@@ -224,17 +248,56 @@ impl Managing {
         }
     }
 
+    /// Watches what the managers say of this membership; returns when it is over for good.
+    ///
+    /// This node may have been demoted and promoted while it was away, or stopped before it was a voter. The leader
+    /// knows which: to a member it gives what is missing, and an id that was removed it refuses for ever.
+    async fn place_lost(&self) -> ManagingError {
+        let mut agent = self.agent.clone();
+        loop {
+            // An error means that the agent has ended, and the node with it.
+            if agent.wait_for(|view| self.is_missed(view)).await.is_err() {
+                return std::future::pending().await;
+            }
+            let is_settled = agent.wait_for(|view| !self.is_missed(view));
+            if tokio::time::timeout(PLACE_PATIENCE, is_settled).await.is_ok() {
+                continue;
+            }
+            match self.knock().await {
+                Ok(managers) => info!(managers, "the leader has confirmed this manager's place in raft"),
+                Err(Unwelcome::Retired(raft_id)) => return ManagingError::Retired(raft_id),
+                Err(Unwelcome::NotNow(reason)) => debug!(reason, "this manager's place in raft is not confirmed"),
+            }
+        }
+    }
+
+    /// Whether the managers want this node among them and know of no membership under its raft id.
+    fn is_missed(&self, view: &AgentView) -> bool {
+        let is_missed = |message: &SessionMessage| {
+            let state = &message.node.state;
+            state.role == Role::Manager && state.member.as_ref().map(|member| member.raft_id) != Some(self.raft_id)
+        };
+        view.manager.is_some() && view.message.as_deref().is_some_and(is_missed)
+    }
+
     /// Asks the leader, which is the manager in session with this node, to be let in.
-    async fn knock(&self) -> Result<usize, String> {
+    async fn knock(&self) -> Result<usize, Unwelcome> {
+        let not_now = |reason: &str| Unwelcome::NotNow(reason.to_owned());
         let mut agent = self.agent.clone();
         let in_session = agent.wait_for(|view| view.manager.is_some()).await;
-        let leader = in_session.map_err(|error| error.to_string())?.manager.clone().ok_or("no session")?;
+        let leader = in_session.map_err(|error| not_now(&error.to_string()))?.manager.clone();
+        let leader = leader.ok_or_else(|| not_now("no session"))?;
         let client = MembershipClient::new(self.connector.channel(leader.addr, leader.node));
         let request = JoinRaftRequest { raft_id: self.raft_id, addr: self.advertise };
         match tokio::time::timeout(LET_IN, client.join(request)).await {
             Ok(Ok(response)) => Ok(response.managers.len()),
-            Ok(Err(status)) => Err(status.message().to_owned()),
-            Err(_elapsed) => Err("the leader took too long".to_owned()),
+            Ok(Err(status)) => match rpc::from_status(&status) {
+                error if rpc::is_answer(&status) && error.kind == ErrorKind::AlreadyExists => {
+                    Err(Unwelcome::Retired(self.raft_id))
+                }
+                error => Err(not_now(&error.message)),
+            },
+            Err(_elapsed) => Err(not_now("the leader took too long")),
         }
     }
 
@@ -270,6 +333,10 @@ async fn tell_leader(
             },
         }
     }
+}
+
+fn raft_failed(error: impl std::fmt::Display) -> ManagingError {
+    ManagingError::Part { part: "raft", reason: error.to_string() }
 }
 
 /// What the end of a part means for the manager.

@@ -296,24 +296,41 @@ impl Member {
     /// Takes note of a manager's end; `true` where `init` has failed by it.
     async fn manager_ended(&mut self, outcome: Result<(), ManagingError>) -> bool {
         let is_demoted = self.manager.take().is_some_and(|manager| manager.is_demoted);
-        if let Err(failure) = outcome {
-            warn!(%failure, "the manager of this node has ended; starting it again");
-            self.restart_at = Some(Instant::now() + RESTART);
-            if let Some(Waiting::Init(answer)) = self.waiting.take_if(|waiting| matches!(waiting, Waiting::Init(_))) {
-                answer.give(Err(SwarmError::internal(failure.to_string())));
-                return true;
+        let is_retired = matches!(outcome, Err(ManagingError::Retired(_)));
+        match outcome {
+            Err(ManagingError::Retired(raft_id)) => {
+                info!(%raft_id, "the swarm has removed this manager from raft and wants it again; joining anew");
             }
-            self.parts.shared.set_error(failure.to_string());
+            Err(failure) => {
+                warn!(%failure, "the manager of this node has ended; starting it again");
+                self.restart_at = Some(Instant::now() + RESTART);
+                if let Some(Waiting::Init(answer)) = self.waiting.take_if(|waiting| matches!(waiting, Waiting::Init(_)))
+                {
+                    answer.give(Err(SwarmError::internal(failure.to_string())));
+                    return true;
+                }
+                self.parts.shared.set_error(failure.to_string());
+            }
+            Ok(()) => {}
         }
         if is_demoted {
             info!("this node is a manager no more");
-            let disk = self.record.disk.clone();
-            let forgotten = blocking(move || disk.forget_raft()).await;
-            if let Err(error) = forgotten.and(self.record.change(|node| node.raft_id = None).await) {
-                error!(%error, "failed to forget the raft log");
-            }
+        }
+        if is_demoted || is_retired {
+            self.forget_place().await;
         }
         false
+    }
+
+    /// Forgets the place in raft: the log, the id, and the beginning that they came from.
+    async fn forget_place(&mut self) {
+        self.genesis = None;
+        let disk = self.record.disk.clone();
+        let forgotten = blocking(move || disk.forget_genesis().and_then(|()| disk.forget_raft())).await;
+        if let Err(error) = forgotten.and(self.record.change(|node| node.raft_id = None).await) {
+            error!(%error, "failed to forget the raft log; trying again");
+            self.restart_at = Some(Instant::now() + RESTART);
+        }
     }
 
     /// Keeps what the managers say.

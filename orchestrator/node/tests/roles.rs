@@ -43,6 +43,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_manager_demoted_and_promoted_while_it_was_away_joins_anew() {
+        let mut lab = Lab::swarm(3, 0);
+        lab.settled(0, 3, 0).await;
+        let leader = lab.leader(0).await;
+        let away = (leader + 1) % 3;
+        let id = lab.nodes[away].id();
+        let former = lab.nodes[leader].read().await.unwrap().nodes[&id].state.member.clone().unwrap();
+        lab.nodes[away].kill();
+        for role in [Role::Worker, Role::Manager] {
+            lab.nodes[leader].update_node(&id, |spec| spec.role = role).await.unwrap();
+            lab.until(leader, "the role to be given", |read| read.nodes[&id].state.role == role).await;
+        }
+
+        lab.nodes[away].start();
+
+        let is_back = |read: &node::SwarmRead| {
+            let member = read.nodes[&id].state.member.as_ref();
+            member.is_some_and(|member| member.raft_id != former.raft_id)
+        };
+        lab.until(leader, "the manager to be back under another raft id", is_back).await;
+        let read = lab.settled(leader, 3, 0).await;
+        assert!(read.cluster.state.removed_raft_ids.contains(&former.raft_id));
+        assert_eq!(lab.settled(away, 3, 0).await.nodes.len(), 3);
+    }
+
+    #[tokio::test]
     async fn the_leader_itself_is_demoted_after_handing_over() {
         let lab = Lab::swarm(3, 0);
         lab.settled(0, 3, 0).await;
