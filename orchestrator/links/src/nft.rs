@@ -9,6 +9,8 @@ mod table;
 
 use std::net::IpAddr;
 
+use rustix::io::Errno;
+
 use crate::error::Doing;
 use crate::netlink::{APPEND, Attributes, CREATE, Message, Socket, attributes, text};
 use crate::{KernelError, Prefix};
@@ -58,18 +60,21 @@ pub fn replace(ruleset: &Ruleset) -> Result<(), KernelError> {
 
 /// Removes a table; one that does not exist is fine.
 pub fn remove(family: Family, name: &str) -> Result<(), KernelError> {
-    // Without packet filter in the kernel there is no table either.
     if !tables()?.iter().any(|(_, existing)| existing == name) {
         return Ok(());
     }
     transact(removal(family, name)).doing(|| format!("remove packet filter table `{name}`"))
 }
 
-/// The names of all tables of the caller's network namespace, with the numbers of their families.
+/// The names of all tables of the caller's network namespace, with the numbers of their families. A kernel without
+/// packet filter has none.
 pub fn tables() -> Result<Vec<(u8, String)>, KernelError> {
     let action = || "list packet filter tables";
-    let mut socket = Socket::netfilter().doing(action)?;
-    let list = socket.dump(&Message::new(kind::LIST_TABLES, 0, &[0; 4])).doing(action)?;
+    let listed = Socket::netfilter().and_then(|mut socket| socket.dump(&Message::new(kind::LIST_TABLES, 0, &[0; 4])));
+    let list = match listed {
+        Err(error) if is_missing(&error) => Vec::new(),
+        listed => listed.doing(action)?,
+    };
     Ok(list
         .iter()
         .filter_map(|entry| {
@@ -124,6 +129,12 @@ pub fn members_only(name: &str, members: &[IpAddr], udp_ports: &[u16], tcp_ports
         ],
         chains: vec![Chain { name: "input".to_owned(), hook: Hook::Input, policy: Policy::Accept, rules }],
     }
+}
+
+/// Whether listing failed because the kernel knows no packet filter: no netlink family for it, or nobody who answers.
+fn is_missing(error: &std::io::Error) -> bool {
+    let missing = [Errno::PROTONOSUPPORT, Errno::INVAL, Errno::OPNOTSUPP];
+    error.raw_os_error().is_some_and(|code| missing.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 /// Making the table first lets its removal succeed whether it was there or not.
@@ -205,4 +216,24 @@ fn set_messages(ruleset: &Ruleset, id: u32, set: &Set) -> Vec<Message> {
         messages.push(elements);
     }
     messages
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_packet_filter_is_told_from_a_refusal() {
+        let check = |errno: Errno, expected: bool| {
+            assert_eq!(is_missing(&Error::from_raw_os_error(errno.raw_os_error())), expected, "{errno:?}");
+        };
+
+        check(Errno::PROTONOSUPPORT, true);
+        check(Errno::INVAL, true);
+        check(Errno::OPNOTSUPP, true);
+        check(Errno::PERM, false);
+        check(Errno::NOBUFS, false);
+    }
 }

@@ -5,6 +5,7 @@
 //!   bootstrap  a file that makes a host a node, once                      address: which address, pure
 //!   founding   a new swarm of one manager                                 words: Docker's
 //!   member     a membership: the agent always ...
+//!     guard      strangers are kept from 7946 and 4789
 //!     managing   ... and raft, store, services while the certificate says manager
 //!       api_tls    the certificate of 2376        events: `docker events`
 //! facade     the door for the Engine API          shared: what the node shows
@@ -23,6 +24,7 @@ mod events;
 mod facade;
 mod founding;
 mod genesis;
+mod guard;
 mod local;
 mod managing;
 mod member;

@@ -25,6 +25,7 @@ use tracing::{debug, error, info, warn};
 use crate::command::{Answer, Command};
 use crate::disk::NodeFile;
 use crate::genesis::GenesisFile;
+use crate::guard::Guard;
 use crate::managing::{Managing, ManagingError, Standing};
 use crate::record::{Record, blocking, chain};
 use crate::settings::Parts;
@@ -69,6 +70,7 @@ pub(crate) struct Member {
     tls: TlsState,
     connector: Connector,
     agent: Option<Agent>,
+    guard: Option<Guard>,
     view: watch::Receiver<AgentView>,
     liveness: watch::Receiver<GossipView>,
     leader: watch::Sender<Option<SocketAddr>>,
@@ -94,6 +96,8 @@ struct RunningManager {
 #[derive(Debug)]
 enum Ended {
     Agent(AgentEnd),
+    /// With the agent, for which it stands.
+    Guard,
     Manager(Result<(), ManagingError>),
 }
 
@@ -122,6 +126,7 @@ impl Member {
         let trust = Trust { roots: node.roots.clone(), cluster_id: Some(node.cluster_id.clone()) };
         let tls = TlsState::new(Some(identity.clone()), &trust).map_err(|error| unusable(&error))?;
         let connector = Connector::new(tls.clone());
+        let guard = Guard::raise(&parts.guard, &node, genesis.as_ref()).await;
         let gossip_socket = gossip_socket(node.advertise).await?;
         let leader = watch::Sender::new(None);
         let farewell = watch::Sender::new(Farewell::Restart);
@@ -146,11 +151,11 @@ impl Member {
             clock: Arc::new(move || clock.now()),
             rng: parts.fork_rng(),
         });
-        Ok(Built { genesis, tls, connector, agent, leader, farewell })
+        Ok(Built { genesis, tls, connector, agent, guard, leader, farewell })
     }
 
     fn assemble(parts: Parts, record: Record, built: Built, waiting: Option<Waiting>) -> Self {
-        let Built { genesis, tls, connector, agent, leader, farewell } = built;
+        let Built { genesis, tls, connector, agent, guard, leader, farewell } = built;
         Self {
             parts,
             record,
@@ -160,6 +165,7 @@ impl Member {
             view: agent.view(),
             liveness: agent.liveness(),
             agent: Some(agent),
+            guard,
             leader,
             farewell,
             ready: watch::Sender::new(None),
@@ -178,6 +184,13 @@ impl Member {
         let token = self.agent_token.clone();
         self.tasks.spawn(async move { Ended::Agent(agent.run(token).await) });
         self.is_agent_running = true;
+        if let Some(guard) = self.guard.take() {
+            let (view, token) = (self.view.clone(), self.agent_token.clone());
+            self.tasks.spawn(async move {
+                guard.run(view, token).await;
+                Ended::Guard
+            });
+        }
         let mut view = self.view.clone();
         let mut ready = self.ready.subscribe();
         let end = loop {
@@ -209,6 +222,7 @@ impl Member {
                             break MemberEnd::Failed;
                         }
                     }
+                    Ok(Ended::Guard) => debug!("the guard follows no roster any more"),
                     Ok(Ended::Agent(ended)) => {
                         self.is_agent_running = false;
                         let why = match ended {
@@ -482,6 +496,7 @@ impl Member {
             match self.tasks.join_next().await {
                 Some(Ok(Ended::Agent(_)) | Err(_)) | None => self.is_agent_running = false,
                 Some(Ok(Ended::Manager(_))) => self.manager = None,
+                Some(Ok(Ended::Guard)) => {}
             }
         }
         if let Some(running) = self.manager.take() {
@@ -499,6 +514,7 @@ struct Built {
     tls: TlsState,
     connector: Connector,
     agent: Agent,
+    guard: Option<Guard>,
     leader: watch::Sender<Option<SocketAddr>>,
     farewell: watch::Sender<Farewell>,
 }

@@ -21,6 +21,7 @@ use crate::bootstrap::{TakenOver, take_over};
 use crate::command::{Answer, Command};
 use crate::disk::{Disk, DiskError, NewNode, NodeFile};
 use crate::founding::{self, Addresses, Founding};
+use crate::guard::GuardTable;
 use crate::member::{Member, MemberEnd, Waiting, cannot_listen};
 use crate::phase::Happening;
 use crate::record::{Record, blocking};
@@ -71,6 +72,7 @@ impl NodeRuntime {
             clock: settings.clock,
             raft_settings: settings.raft,
             api_tls: watch::Sender::new(None),
+            guard: GuardTable::new(settings.guard),
             shared: Arc::clone(&shared),
             rng: Arc::new(Mutex::new(settings.rng)),
         };
@@ -319,6 +321,8 @@ impl NodeRuntime {
             MemberEnd::Failed => None,
         };
         self.parts.shared.happened(Happening::Leave);
+        // Before the state goes: a process that ends in between is a member again with the next one, which guards anew.
+        self.parts.guard.lift().await;
         let disk = self.disk.clone();
         let wiped = blocking(move || disk.wipe()).await;
         self.parts.shared.happened(Happening::Left);

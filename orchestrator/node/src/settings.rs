@@ -11,6 +11,7 @@ use store::Clock;
 use tokio::sync::watch;
 
 use crate::ApiTls;
+use crate::guard::GuardTable;
 use crate::shared::Shared;
 
 /// What a node is built from.
@@ -30,6 +31,9 @@ pub struct NodeSettings {
     pub rng: StdRng,
     /// Timings and bounds of raft.
     pub raft: RaftSettings,
+    /// The packet filter table that keeps strangers from 7946 and 4789, in the network namespace of the process; `None`
+    /// leaves the ports to the firewall, and to other nodes of the same namespace.
+    pub guard: Option<String>,
 }
 
 /// What the parts of a node share. Cheap to clone.
@@ -40,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) raft_settings: RaftSettings,
     pub(crate) api_tls: watch::Sender<Option<ApiTls>>,
+    pub(crate) guard: GuardTable,
     pub(crate) shared: Arc<Shared>,
     pub(crate) rng: Arc<Mutex<StdRng>>,
 }

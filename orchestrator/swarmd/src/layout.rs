@@ -14,6 +14,8 @@ pub(crate) const LOG_DIR: &str = "/var/log/swarmd";
 pub(crate) const UNIT_NAME: &str = "swarmd.service";
 /// The systemd unit.
 pub(crate) const UNIT: &str = "/etc/systemd/system/swarmd.service";
+/// The packet filter table that lets members alone reach 7946 and 4789.
+pub(crate) const GUARD_TABLE: &str = "swarmd";
 /// Where the `docker` CLI looks by default.
 pub(crate) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 

@@ -103,6 +103,8 @@ impl LabNode {
                 clock: Clock::system(),
                 rng: rand::make_rng(),
                 raft: RaftSettings::default(),
+                // All nodes of a laboratory share one network namespace, which is the machine's own.
+                guard: None,
             });
             let _ = report.send((node.node(), engine, node.api_tls(), runtime.handle().clone()));
             runtime.block_on(async move {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use links::nft::{self, Family};
 use model::Supervision;
 
 use super::error::ServiceError;
@@ -27,6 +28,7 @@ pub(crate) fn remove(supervision: Supervision, mark: &str) -> Result<(), Service
 
 fn remove_all(supervision: Supervision) -> Result<(), ServiceError> {
     supervision::quit(supervision)?;
+    nft::remove(Family::Inet, layout::GUARD_TABLE)?;
     match supervision {
         Supervision::Systemd => remove_unit()?,
         Supervision::Supervisor => boot::files().try_for_each(|file| remove_file(&file))?,

@@ -14,13 +14,13 @@ fn host_with_an_agent() -> Host {
     host
 }
 
-fn start(host: &Host) {
+pub(crate) fn start(host: &Host) {
     host.shell(&format!("{} run >/run/agent.log 2>&1 & echo $! > /run/agent", env!("CARGO_BIN_EXE_swarmd")));
     eventually(|| host.uploaded(&["api", "GET", "/_ping"], b"").status.success());
 }
 
 /// The body of a call that must succeed.
-fn call(host: &Host, method: &str, path: &str, body: &str) -> serde_json::Value {
+pub(crate) fn call(host: &Host, method: &str, path: &str, body: &str) -> serde_json::Value {
     let output = host.uploaded(&["api", method, path], body.as_bytes());
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{method} {path}: {text}{}", String::from_utf8_lossy(&output.stderr));

@@ -22,7 +22,8 @@ pub(crate) const BOOT: &str = "
 
 /// A host; ends with the test.
 pub(crate) struct Host {
-    process: Process,
+    /// The process that holds its namespaces.
+    pub(crate) process: Process,
     child: Child,
     folder: tempfile::TempDir,
 }

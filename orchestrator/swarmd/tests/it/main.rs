@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bare;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod machine;
