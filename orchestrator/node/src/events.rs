@@ -1,6 +1,9 @@
 //! Changes of nodes, as `docker events` shows them on managers.
 //!
-//! The difference between two states is pure; the loop only watches the store and publishes.
+//! The difference between two states is pure; the loop only watches the store and raft, and publishes.
+//!
+//! A change of the leader is told when the next one is known, as an update of both nodes. Whether a manager can be
+//! reached is not told: only the leader knows, and it finds out when it is asked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,20 +11,39 @@ use std::sync::Arc;
 use engine::{Actor, Engine, Event, EventKind, EventScope};
 use jiff::Timestamp;
 use model::{Availability, Node, NodeId};
+use raft::RaftStatus;
 use store::{Clock, Snapshot, Store, WatchError};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The nodes at one moment.
 type Nodes = BTreeMap<NodeId, Arc<Node>>;
 
 /// Publishes changes of nodes until cancelled or until the store has stopped.
-pub(crate) async fn publish(store: Store, engine: Arc<Engine>, clock: Clock, cancel: CancellationToken) {
+pub(crate) async fn publish(
+    store: Store,
+    mut raft: watch::Receiver<RaftStatus>,
+    engine: Arc<Engine>,
+    clock: Clock,
+    cancel: CancellationToken,
+) {
     let (view, mut watch) = store.view_and_watch();
     let mut known = nodes(&view);
+    let mut leader = None;
     loop {
         let event = tokio::select! {
             () = cancel.cancelled() => return,
             event = watch.recv() => event,
+            changed = raft.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let now = raft.borrow_and_update().leader.as_ref().map(|peer| peer.node_id.clone());
+                for event in change_of_leader(&mut leader, now, &nodes(&store.view()), clock.now()) {
+                    engine.events().publish(event);
+                }
+                continue;
+            }
         };
         match event {
             Ok(store::Event::Committed { .. }) => {}
@@ -53,6 +75,23 @@ fn changes(before: &Nodes, now: &Nodes, time: Timestamp) -> Vec<Event> {
     let removed = before.values().filter(|node| !now.contains_key(&node.id));
     let removed = removed.map(|node| event("remove", node, BTreeMap::new(), time));
     created.chain(updated).chain(removed).collect()
+}
+
+/// The events of a change of the leader: the former one first. Nobody is told of the first leader that this node hears
+/// of, nor of the time without one.
+fn change_of_leader(known: &mut Option<NodeId>, now: Option<NodeId>, nodes: &Nodes, time: Timestamp) -> Vec<Event> {
+    let Some(next) = now.filter(|next| known.as_ref() != Some(next)) else {
+        return Vec::new();
+    };
+    let Some(former) = known.replace(next.clone()) else {
+        return Vec::new();
+    };
+    let told = |id: &NodeId, was: bool| {
+        let attributes = [("leader.old", was), ("leader.new", !was)];
+        let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_string()));
+        nodes.get(id).map(|node| event("update", node, BTreeMap::from(attributes), time))
+    };
+    [told(&former, true), told(&next, false)].into_iter().flatten().collect()
 }
 
 fn event(action: &str, node: &Node, mut attributes: BTreeMap<String, String>, time: Timestamp) -> Event {
@@ -150,6 +189,34 @@ mod tests {
         ];
 
         assert_eq!(told(&[node(1)], &[changed]), [("update".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn a_change_of_the_leader_is_told_of_both_once_the_next_one_is_known() {
+        let (first, second) = (node(1), Node { id: NodeId::generate(&mut StdRng::seed_from_u64(2)), ..node(1) });
+        let nodes = state(&[first.clone(), second.clone()]);
+        let mut known = None;
+        let mut told = |leader: Option<&Node>| {
+            let events =
+                change_of_leader(&mut known, leader.map(|node| node.id.clone()), &nodes, Timestamp::UNIX_EPOCH);
+            let mut lines = Vec::new();
+            for mut event in events {
+                assert_eq!(
+                    (event.action.as_str(), event.actor.attributes.remove("name")),
+                    ("update", Some("node-1".to_owned()))
+                );
+                lines.push((event.actor.id, event.actor.attributes.into_iter().collect::<Vec<_>>()));
+            }
+            lines
+        };
+        let line = |node: &Node, new: &str, old: &str| {
+            (node.id.to_string(), vec![attribute("leader.new", new), attribute("leader.old", old)])
+        };
+
+        assert_eq!(told(Some(&first)), [], "it leads since this node looks");
+        assert_eq!(told(None), [], "nobody leads");
+        assert_eq!(told(Some(&first)), [], "it leads again");
+        assert_eq!(told(Some(&second)), [line(&first, "false", "true"), line(&second, "true", "false")]);
     }
 
     #[test]
