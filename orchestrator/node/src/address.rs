@@ -58,11 +58,14 @@ pub(crate) fn data_path_addr(text: Option<&str>, locals: &[LocalAddress]) -> Res
 
 /// Reads a manager's address to join: `host` or `host:port`. Names are not resolved: the agent takes addresses.
 pub(crate) fn remote_addr(text: &str) -> Result<SocketAddr, SwarmError> {
-    let (host, port) = split_port(text)
-        .ok_or_else(|| SwarmError::invalid(format!("remote address `{text}` must be an IP address with a port")))?;
-    let addr = host
-        .parse()
-        .map_err(|_| SwarmError::invalid(format!("remote address `{text}` must be an IP address with a port")))?;
+    let refusal = || {
+        SwarmError::invalid(format!(
+            "the remote address `{text}` is not an IP address, and this node does not look host names up: give the \
+             manager's IP address, such as 192.0.2.1 or 192.0.2.1:{CONTROL_PORT}"
+        ))
+    };
+    let (host, port) = split_port(text).ok_or_else(refusal)?;
+    let addr = host.parse().map_err(|_| refusal())?;
     Ok(SocketAddr::new(addr, port.unwrap_or(CONTROL_PORT)))
 }
 
@@ -274,6 +277,15 @@ mod tests {
     fn a_remote_is_an_address_whose_port_defaults() {
         assert_eq!(remote_addr("10.0.0.1"), Ok("10.0.0.1:2377".parse().unwrap()));
         assert_eq!(remote_addr("10.0.0.1:4000"), Ok("10.0.0.1:4000".parse().unwrap()));
-        assert!(remote_addr("manager.example").is_err());
+    }
+
+    #[test]
+    fn a_remote_that_is_a_host_name_is_refused_by_name_and_with_the_way_out() {
+        for text in ["manager.example", "manager.example:2377", "10.0.0.1:port", "[fd00::1", ""] {
+            let refusal = words(remote_addr(text));
+
+            assert!(refusal.starts_with(&format!("the remote address `{text}` is not an IP address")), "{refusal}");
+            assert!(refusal.contains("give the manager's IP address, such as 192.0.2.1"), "{refusal}");
+        }
     }
 }
