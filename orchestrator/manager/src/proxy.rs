@@ -39,8 +39,6 @@ pub struct Reading {
     pub snapshot: Snapshot,
     /// The leader.
     pub leader: RaftId,
-    /// Members of raft as this manager knows them.
-    pub members: Vec<Peer>,
     /// Those that the leader cannot reach.
     pub unreachable: Vec<RaftId>,
 }
@@ -127,8 +125,7 @@ impl Access {
     }
 
     fn reading(&self, point: ReadPoint) -> Reading {
-        let members = self.0.raft.status().borrow().members.values().map(|(peer, _)| peer.clone()).collect();
-        Reading { snapshot: self.0.store.view(), leader: point.leader, members, unreachable: point.unreachable }
+        Reading { snapshot: self.0.store.view(), leader: point.leader, unreachable: point.unreachable }
     }
 
     /// Waits until a leader is known.

@@ -26,18 +26,16 @@ impl ManagerAccess for NodeManager {
     }
 }
 
-/// How the members of raft are reached. A member that the store has no node for is on its way out.
+/// How the managers are reached: the nodes that vote in raft by the record in the store, of the same moment as the rest.
 pub(crate) fn managers(reading: &Reading) -> BTreeMap<NodeId, ManagerReachability> {
-    reading
-        .members
-        .iter()
-        .filter(|peer| reading.snapshot.node(&peer.node_id).is_some())
-        .map(|peer| {
+    let members = reading.snapshot.nodes().filter_map(|node| Some((&node.id, node.state.member.as_ref()?)));
+    members
+        .map(|(id, member)| {
             let reachability = ManagerReachability {
-                is_leader: peer.raft_id == reading.leader,
-                is_reachable: !reading.unreachable.contains(&peer.raft_id),
+                is_leader: member.raft_id == reading.leader,
+                is_reachable: !reading.unreachable.contains(&member.raft_id),
             };
-            (peer.node_id.clone(), reachability)
+            (id.clone(), reachability)
         })
         .collect()
 }

@@ -29,6 +29,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn every_read_on_the_way_of_a_promotion_and_a_demotion_is_right() {
+        let lab = Lab::swarm(3, 1);
+        lab.settled(0, 3, 1).await;
+        let worker = lab.nodes[3].id();
+
+        for (role, others) in [(Role::Manager, 0), (Role::Worker, 1)] {
+            lab.nodes[others].update_node(&worker, |spec| spec.role = role).await.unwrap();
+            let mut rounds = 0_u32;
+            loop {
+                let read = lab.nodes[rounds as usize % 3].read().await.unwrap();
+                let node = &read.nodes[&worker];
+                assert_eq!(node.spec.role, role, "the change was acknowledged before");
+                assert_eq!(read.managers.contains_key(&worker), node.state.member.is_some());
+                assert_eq!(read.managers.values().filter(|manager| manager.is_leader).count(), 1);
+                assert!(read.managers.values().all(|manager| manager.is_reachable), "{:?}", read.managers);
+                if node.state.member.is_some() == (role == Role::Manager) && node.state.role == role {
+                    break;
+                }
+                rounds += 1;
+                assert!(rounds < 2_000, "the change of the role comes to no end: {node:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn a_promoted_node_can_be_promoted_again() {
         let lab = Lab::swarm(1, 1);
         lab.settled(0, 1, 1).await;
