@@ -26,6 +26,15 @@ impl SwarmIdentity {
     /// # Panics
     /// Where the authorities cannot sign, which is a bug.
     pub fn generate(addrs: &[IpAddr], managers: usize) -> Self {
+        Self::generate_with(addrs, managers, SwarmSpec::default())
+    }
+
+    /// The same, of a swarm with settings of its own. They are taken as they are, also where an operator could not
+    /// make them so.
+    ///
+    /// # Panics
+    /// Where the authorities cannot sign, which is a bug.
+    pub fn generate_with(addrs: &[IpAddr], managers: usize, spec: SwarmSpec) -> Self {
         let mut rng: StdRng = rand::make_rng();
         let now = Timestamp::now();
         let authority = Authority::generate("swarm-ca", now).expect("an authority can be made");
@@ -43,7 +52,7 @@ impl SwarmIdentity {
             })
             .collect();
         let seed = Seed {
-            spec: SwarmSpec::default(),
+            spec,
             created_at: now,
             root_ca: RootCa { roots: vec![authority.certificate_pem().to_owned()], key: authority.key_pem() },
             join_secrets: JoinSecrets {
