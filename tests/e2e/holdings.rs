@@ -8,10 +8,10 @@ use tests::Guest;
 
 /// What is looked at, and the shell line that lists it.
 const KINDS: [(&str, &str); 11] = [
-    // Without the threads of the kernel (the children of 2).
-    ("process", "ps -e -o comm= --ppid 2 -N"),
+    // Without the kernel's threads: 2 and its children.
+    ("process", "ps --ppid 2 -p 2 -N -o comm="),
     ("namespace", "lsns -nro TYPE,COMMAND | cut -d' ' -f1,2"),
-    ("unit file", "systemctl list-unit-files --no-legend --no-pager"),
+    ("installed unit", "systemctl list-unit-files --no-legend --no-pager"),
     (
         "unit",
         "systemctl list-units --all --plain --no-legend --no-pager --state=running,failed,mounted,listening,waiting \
@@ -58,7 +58,7 @@ impl Holdings {
         let items: BTreeSet<String> = text.lines().filter(|item| !is_churn(item)).map(str::to_owned).collect();
         // A line that lists nothing would let everything pass; without packet filters there is nothing to list.
         for (kind, line) in KINDS.iter().filter(|(kind, _)| *kind != "packet filter") {
-            assert!(items.iter().any(|item| item.starts_with(kind)), "`{line}` lists nothing");
+            assert!(items.iter().any(|item| item.starts_with(&format!("{kind} "))), "`{line}` lists nothing");
         }
         Self { items }
     }

@@ -24,7 +24,7 @@ fn a_guest_with_systemd_serves_through_kills_and_a_reboot_and_is_left_as_it_was(
     let operator = Operator::new(&guest);
 
     operator.create();
-    operator.docker("node update --label-add kept=yes self").unwrap();
+    operator.docker("node update --label-add kept=yes node-1").unwrap();
     let swarm = operator.swarm();
     let during = Holdings::of(&guest);
 
