@@ -27,6 +27,3 @@ mod version;
 mod views;
 
 pub use serve::{ApiServer, ServeError, SocketError, UnixSocket};
-
-/// What [`ApiServer::serve_tls`] serves TLS with, as the node hands it out.
-pub use node::ApiTls as TlsSettings;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use engine::{Engine, EngineSettings};
-use engine_api::{ApiServer, SocketError, TlsSettings, UnixSocket};
+use engine_api::{ApiServer, SocketError, UnixSocket};
 use node::{ApiTls, NodeRuntime, NodeSettings};
 use raft::RaftSettings;
 use rand::SeedableRng as _;
@@ -168,17 +168,7 @@ async fn serve_tls(
             listen().await
         } => listener,
     };
-    let (sender, settings) = watch::channel(certificates.borrow_and_update().clone().map(tls_settings));
-    let forward = async {
-        while certificates.changed().await.is_ok() {
-            sender.send_replace(certificates.borrow_and_update().clone().map(tls_settings));
-        }
-        std::future::pending().await
-    };
-    tokio::select! {
-        served = api.serve_tls(listener, settings, cancel) => served.context("the Engine API on TLS ends"),
-        never = forward => never,
-    }
+    api.serve_tls(listener, certificates, cancel).await.context("the Engine API on TLS ends")
 }
 
 /// The port 2376, once it is free.
@@ -198,10 +188,6 @@ async fn listen() -> TcpListener {
         is_told = true;
         tokio::time::sleep(PORT_PAUSE).await;
     }
-}
-
-fn tls_settings(tls: ApiTls) -> TlsSettings {
-    TlsSettings { certificate: tls.certificate, key: tls.key, client_ca: tls.client_ca }
 }
 
 /// Waits until all parts have ended, and no longer than [`DRAIN`]; what is left then is cut off.
