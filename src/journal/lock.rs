@@ -6,6 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::platform;
 
@@ -13,6 +14,12 @@ use crate::platform;
 pub const LOCK_FILE: &str = "lock";
 /// How much of the lock file is shown at most.
 const MAX_HOLDER_BYTES: u64 = 512;
+
+/// How long the lock of a swarmup that was killed may stay: a process that it was about to start holds it too, until
+/// that runs its own program.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+/// How often the lock is tried meanwhile.
+const RETRY_EVERY: Duration = Duration::from_millis(10);
 
 /// Why a cluster cannot be changed now.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +61,12 @@ pub struct ClusterLock {
 }
 
 impl ClusterLock {
-    /// Takes the lock of the cluster in `folder`, or says who has it. Does not wait.
+    /// Takes the lock of the cluster in `folder`, or says who has it. Waits no longer than a dead holder's lock stays.
     pub fn take(folder: &Path, cluster: &str) -> Result<Self, LockError> {
         let path = folder.join(LOCK_FILE);
         let disk = |source| LockError::Disk { path: path.clone(), source };
         let mut file = platform::open_private(&path, false).map_err(disk)?;
-        match file.try_lock() {
+        match try_for_a_while(&file) {
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(disk(error)),
             Err(TryLockError::WouldBlock) => {
@@ -77,6 +84,16 @@ impl ClusterLock {
     }
 }
 
+fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + SETTLE_LIMIT;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::park_timeout(RETRY_EVERY),
+            outcome => return outcome,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +107,20 @@ mod tests {
 
         let expected = format!("(process {})", std::process::id());
         assert!(error.to_string().ends_with(&expected), "{error}");
+    }
+
+    #[test]
+    fn a_lock_that_is_about_to_end_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = ClusterLock::take(folder.path(), "lab").unwrap();
+
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| ClusterLock::take(folder.path(), "lab"));
+            std::thread::park_timeout(RETRY_EVERY * 2);
+            drop(first);
+
+            assert!(second.join().unwrap().is_ok());
+        });
     }
 
     #[test]
