@@ -1,4 +1,4 @@
-//! Embeds the bundle of node agents that `scripts/xtask bundle` made, or nothing where there is none.
+//! Embeds the bundle of node agents that `cargo xtask bundle` made, or nothing where there is none.
 //!
 //! The file is named by `SWARMUP_BUNDLE`. Its format is read by `src/bundle.rs` at run time; here it is only copied.
 

@@ -7,7 +7,7 @@
 //! <length bytes of gzip><the next one> …
 //! ```
 //!
-//! `sha256` is of the raw binary, `gzip_sha256` and `length` are of the stream. `scripts/xtask bundle` writes it,
+//! `sha256` is of the raw binary, `gzip_sha256` and `length` are of the stream. `cargo xtask bundle` writes it,
 //! `build.rs` embeds it, nobody else knows the format.
 
 use std::fs::File;
@@ -68,7 +68,7 @@ impl BundleError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Absent => Some(
-                "build one with `scripts/xtask bundle` and swarmup again with SWARMUP_BUNDLE set to it, or pass \
+                "build one with `cargo xtask bundle` and swarmup again with SWARMUP_BUNDLE set to it, or pass \
                  --agent PATH"
                     .to_owned(),
             ),

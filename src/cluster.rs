@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// The name of a cluster that is given none.
 pub const DEFAULT_NAME: &str = "default";
+/// Where machines that are made listen for SSH.
+const SSH_PORT: u16 = 22;
 /// How many managers a cluster has unless it says otherwise.
 pub const DEFAULT_MANAGERS: u32 = 3;
 /// How many workers a cluster has unless it says otherwise.
@@ -125,7 +127,7 @@ impl ClusterSpec {
             owner: owner.to_owned(),
             managers: self.managers,
             workers: self.workers,
-            firewall: member_rules(),
+            firewall: firewall_rules(),
             options: self.options.clone(),
         }
     }
@@ -174,15 +176,17 @@ pub fn check_name(name: &str) -> Result<(), InvalidSpec> {
     if is_name { Ok(()) } else { Err(InvalidSpec::Name { name: name.to_owned() }) }
 }
 
-/// What the members of a swarm say to each other, and nobody else to them.
-fn member_rules() -> Vec<FirewallRule> {
+/// What is let in: what the members say to each other and nobody else to them, and the operator's ways in.
+fn firewall_rules() -> Vec<FirewallRule> {
     [
-        (Protocol::Tcp, model::CONTROL_PORT),
-        (Protocol::Tcp, model::GOSSIP_PORT),
-        (Protocol::Udp, model::GOSSIP_PORT),
-        (Protocol::Udp, model::DATA_PATH_PORT),
+        (Protocol::Tcp, model::CONTROL_PORT, RuleSource::Members),
+        (Protocol::Tcp, model::GOSSIP_PORT, RuleSource::Members),
+        (Protocol::Udp, model::GOSSIP_PORT, RuleSource::Members),
+        (Protocol::Udp, model::DATA_PATH_PORT, RuleSource::Members),
+        (Protocol::Tcp, SSH_PORT, RuleSource::Operator),
+        (Protocol::Tcp, model::API_PORT, RuleSource::Operator),
     ]
-    .map(|(protocol, port)| FirewallRule { protocol, port: Some(port), source: RuleSource::Members })
+    .map(|(protocol, port, source)| FirewallRule { protocol, port: Some(port), source })
     .to_vec()
 }
 

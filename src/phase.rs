@@ -29,8 +29,8 @@ use async_trait::async_trait;
 pub use context::Context;
 pub use error::PhaseError;
 pub use rejoin::{only, rejoin};
-pub use verify::{unwell, wait_until_well};
-pub use walk::{backward, forward};
+pub use verify::{unwell, wait_until_missed, wait_until_well};
+pub use walk::{Unreachable, backward, forward};
 
 /// Something that is done once for the cluster.
 #[async_trait]

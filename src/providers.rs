@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use driver::{Driver, DriverError, OptionSpec, Options};
+use reach::Dialer;
 
 use crate::engine::{Engine, Memory, Swarmd};
 use crate::home::Home;
@@ -15,7 +16,7 @@ use crate::home::Home;
 pub const DEFAULT: &str = "local";
 
 /// Makes a driver from a cluster's options; what the driver must find again it keeps in the folder given.
-type Open = fn(&Options, &Path) -> Result<Arc<dyn Driver>, DriverError>;
+type Open = fn(&Options, &Path, &Dialer) -> Result<Arc<dyn Driver>, DriverError>;
 
 /// A provider of machines.
 #[derive(Debug)]
@@ -34,7 +35,13 @@ pub struct Provider {
 
 /// The list.
 pub static PROVIDERS: &[Provider] = &[
-    Provider { name: local::NAME, about: local::ABOUT, options: local::OPTIONS, open: local::open, is_memory: false },
+    Provider {
+        name: local::NAME,
+        about: local::ABOUT,
+        options: local::OPTIONS,
+        open: |options, folder, _| local::open(options, folder),
+        is_memory: false,
+    },
     Provider {
         name: generic::NAME,
         about: generic::ABOUT,
@@ -42,7 +49,13 @@ pub static PROVIDERS: &[Provider] = &[
         open: generic::open,
         is_memory: false,
     },
-    Provider { name: fake::NAME, about: fake::ABOUT, options: fake::OPTIONS, open: fake::open, is_memory: true },
+    Provider {
+        name: fake::NAME,
+        about: fake::ABOUT,
+        options: fake::OPTIONS,
+        open: |options, folder, _| fake::open(options, folder),
+        is_memory: true,
+    },
 ];
 
 /// No driver has that name.
@@ -66,9 +79,10 @@ impl Provider {
         self.options.iter().find(|option| option.name == name)
     }
 
-    /// The driver, with a cluster's options and its own folder in this home.
-    pub fn driver(&self, options: &Options, home: &Home) -> Result<Arc<dyn Driver>, DriverError> {
-        (self.open)(options, &home.driver_folder(self.name))
+    /// The driver, with a cluster's options and its own folder in this home; where it opens sessions itself, they are
+    /// the dialer's.
+    pub fn driver(&self, options: &Options, home: &Home, dialer: &Dialer) -> Result<Arc<dyn Driver>, DriverError> {
+        (self.open)(options, &home.driver_folder(self.name), dialer)
     }
 
     /// What is installed on its machines, with an agent of the user's own where one is given.

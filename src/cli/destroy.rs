@@ -14,7 +14,7 @@ use crate::cluster::{ClusterSpec, check_name};
 use crate::home::Home;
 use crate::journal::{ClusterLock, Journal, JournalError, Stage, file};
 use crate::output::{Printer, report};
-use crate::phase::{self, Context};
+use crate::phase::{self, Context, Unreachable};
 use crate::{config, providers};
 
 /// Destroys a cluster and all that belongs to it.
@@ -28,6 +28,9 @@ pub(super) struct Destroy {
     /// Where the journal is lost or damaged: destroy what carries the cluster's name at this provider
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<String>,
+    /// Leave hosts as they are that do not answer
+    #[arg(long)]
+    leave_unreachable: bool,
 }
 
 impl Destroy {
@@ -51,7 +54,8 @@ impl Destroy {
             }
             (Err(error), None) => return Err(error),
         };
-        finish(global, opened).await
+        let unreachable = if self.leave_unreachable { Unreachable::IsLeft } else { Unreachable::Fails };
+        finish(global, opened, unreachable).await
     }
 
     fn ask(&self, global: &Global, name: &str, what: &str) -> Result<()> {
@@ -75,7 +79,7 @@ impl Destroy {
         let home = Home::locate()?;
         let known = providers::find(provider)?;
         let options = config::environment_options(known, &|name| std::env::var(name).ok())?;
-        let driver = known.driver(&options, &home)?;
+        let driver = known.driver(&options, &home, &open::dialer())?;
         let found = driver.find(None).await.context("failed to ask the provider for clusters")?;
         let mut ids: Vec<ClusterId> = found
             .into_iter()
@@ -110,11 +114,11 @@ impl Destroy {
 }
 
 /// Takes the cluster down and tells how that went.
-async fn finish(global: &Global, opened: Opened) -> Result<Exit> {
+async fn finish(global: &Global, opened: Opened, unreachable: Unreachable) -> Result<Exit> {
     let Opened { context, lock } = opened;
     let name = context.journal().spec.name.clone();
     context.ledger.record(|journal| journal.stage = Stage::Destroying).await?;
-    let result = Box::pin(phase::backward(&context)).await;
+    let result = Box::pin(phase::backward(&context, unreachable)).await;
     context.progress.clear();
     match result {
         Ok(()) => Ok(conclude(global, &context, lock, &name)),
@@ -124,7 +128,16 @@ async fn finish(global: &Global, opened: Opened) -> Result<Exit> {
             Ok(Exit::Interrupted)
         }
         Err(error) => {
-            let hint = error.hint().unwrap_or_else(|| format!("run `swarmup destroy {name}` again"));
+            let again = format!("run `swarmup destroy {name}` again");
+            let mut hint = match error.hint() {
+                Some(hint) if error.is_transient() => format!("{hint}; then {again}"),
+                Some(hint) => hint,
+                None => again,
+            };
+            // A given host may be left; a provider's machine would go on costing money.
+            if error.is_transient() && context.driver.capabilities().machines_are_given {
+                hint.push_str(", or leave a host that is lost as it is with --leave-unreachable");
+            }
             report::error(&anyhow::Error::from(error), Some(&hint));
             Ok(Exit::PartlyDone)
         }

@@ -14,12 +14,14 @@ use super::failure::{StateError, UsageError};
 use super::open::{Opened, Viewed, find_machine};
 use super::{Exit, Global, scale, status};
 use crate::config::Wishes;
-use crate::journal::{Journal, Step};
+use crate::journal::{Journal, Machine, Step};
 use crate::output::Printer;
 use crate::phase::{self, Context};
 
 /// How long a node may take to be well again.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long the swarm may take to notice that a node is gone.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Looks at single nodes, adds, removes, stops and starts them.
 #[derive(Debug, Subcommand)]
@@ -208,7 +210,9 @@ impl One {
         if change != Change::Start {
             stop_node(&context, number, &instance).await?;
         }
-        if change != Change::Stop {
+        if change == Change::Stop {
+            wait_until_missed(&context, number).await?;
+        } else {
             start_node(&context, number, &instance).await?;
         }
         context.progress.clear();
@@ -234,7 +238,6 @@ async fn stop_node(context: &Context, number: u32, instance: &Instance) -> Resul
     } else {
         let session = context.dial(number, instance).await?;
         context.engine.stop(&*session).await?;
-        session.close().await;
     }
     context.ledger.record(|journal| set_state(journal, number, InstanceState::Stopped)).await?;
     Ok(())
@@ -259,6 +262,22 @@ async fn start_node(context: &Arc<Context>, number: u32, instance: &Instance) ->
     context.progress.machine(&hostname, "waiting for the swarm to see it");
     let only = phase::only(&journal, number);
     phase::wait_until_well(&*swarm, &only, START_TIMEOUT).await?;
+    Ok(())
+}
+
+/// Waits until the swarm shows the node as stopped too. Where the managers that are left are no majority, nobody tells.
+async fn wait_until_missed(context: &Context, number: u32) -> Result<()> {
+    let journal = context.journal();
+    let managers = journal.machines.values().filter(|machine| machine.role == Role::Manager);
+    let is_running =
+        |machine: &&Machine| machine.instance.as_ref().is_some_and(|instance| instance.state == InstanceState::Running);
+    let has_quorum = 2 * managers.clone().filter(is_running).count() > managers.count();
+    let Some(node) = journal.machines[&number].node_id.as_ref().filter(|_| has_quorum) else { return Ok(()) };
+    let hostname = crate::cluster::hostname(number);
+    context.progress.machine(&hostname, "waiting for the swarm to notice");
+    if !phase::wait_until_missed(&*context.swarm()?, node, STOP_TIMEOUT).await {
+        context.progress.line(&format!("  the swarm still shows `{hostname}` as ready; it will notice"));
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use driver::Options;
-use reach::Session;
+use reach::{Dialer, Session};
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
@@ -83,7 +83,7 @@ impl Viewed {
         let mut context = assemble(&self.home, self.folder, journal, global, agent, stop)?;
         if let Some(options) = options {
             let provider = providers::find(&context.journal().spec.provider)?;
-            context.driver = provider.driver(options, &self.home)?;
+            context.driver = provider.driver(options, &self.home, &context.dialer)?;
         }
         Ok(Opened { context: Arc::new(context), lock })
     }
@@ -99,15 +99,23 @@ pub(super) fn assemble(
     stop: CancellationToken,
 ) -> Result<Context> {
     let provider = providers::find(&journal.spec.provider)?;
-    let driver = provider.driver(&journal.spec.options, home)?;
+    let dialer = dialer();
+    let driver = provider.driver(&journal.spec.options, home, &dialer)?;
     Ok(Context::new(
         home.clone(),
         Arc::new(Ledger::new(folder, journal)),
         driver,
         provider.engine(agent, home),
+        dialer,
         Arc::new(global.progress()),
         stop,
     ))
+}
+
+/// What opens this command's sessions.
+pub(super) fn dialer() -> Dialer {
+    let agent_socket = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+    Dialer { agent_socket, ..Dialer::default() }
 }
 
 /// A machine by any of its names.

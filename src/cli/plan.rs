@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use driver::{ClusterId, Estimate};
+use driver::{ClusterId, Estimate, FirewallRule, Protocol, RuleSource};
 use serde::Serialize;
 
 use super::arguments::{DriverFlags, SpecArguments};
-use super::{Exit, Global};
+use super::{Exit, Global, open};
 use crate::cluster::{ClusterSpec, check_name};
 use crate::home::Home;
 use crate::journal::file;
@@ -26,6 +26,8 @@ pub(super) struct Plan {
 struct Shown {
     spec: ClusterSpec,
     plan: crate::plan::Plan,
+    /// What is let in, where there is a firewall to be opened.
+    firewall: Vec<FirewallRule>,
     estimate: Estimate,
 }
 
@@ -42,20 +44,24 @@ impl Plan {
         let spec = config::resolve(&wishes, &file, &|name| std::env::var(name).ok(), current)?;
 
         let plan = plan(&spec, journal.as_ref());
-        let driver = providers::find(&spec.provider)?.driver(&spec.options, &home)?;
+        let driver = providers::find(&spec.provider)?.driver(&spec.options, &home, &open::dialer())?;
         let id = journal.as_ref().map_or_else(|| ClusterId("not-made-yet".to_owned()), |journal| journal.id.clone());
+        let request = spec.request(&id, "nobody");
         let estimate = driver
-            .estimate(&spec.request(&id, "nobody"))
+            .estimate(&request)
             .await
             .with_context(|| format!("failed to ask provider `{}` for an estimate", spec.provider))?;
-        global.printer().value(&Shown { spec, plan, estimate }, text);
+        let capabilities = driver.capabilities();
+        let has_firewall = capabilities.has_firewall || capabilities.machines_are_given;
+        let firewall = if has_firewall { request.firewall } else { Vec::new() };
+        global.printer().value(&Shown { spec, plan, firewall, estimate }, text);
         Ok(Exit::Done)
     }
 }
 
 fn text(shown: &Shown) -> String {
     let mut text = String::new();
-    let Shown { spec, plan, estimate } = shown;
+    let Shown { spec, plan, estimate, .. } = shown;
     let _ = writeln!(text, "Cluster `{}` at provider `{}`", spec.name, spec.provider);
     if plan.is_empty() {
         let _ = writeln!(text, "\nNothing is to be done: it is complete");
@@ -72,6 +78,12 @@ fn text(shown: &Shown) -> String {
     for phase in &plan.phases {
         let _ = writeln!(text, "  {phase}");
     }
+    if !shown.firewall.is_empty() {
+        let _ = writeln!(text, "\nFirewall");
+        for rule in &shown.firewall {
+            let _ = writeln!(text, "  {}", described(rule));
+        }
+    }
     if !estimate.calls.is_empty() {
         let _ = writeln!(text, "\nCalls to the provider");
         for call in &estimate.calls {
@@ -81,6 +93,21 @@ fn text(shown: &Shown) -> String {
     let price = estimate.price_per_hour.as_deref().unwrap_or("nothing");
     let _ = writeln!(text, "\nMachines answer after about {} s; it costs {price}", estimate.seconds);
     text
+}
+
+/// `2377/tcp between the members`.
+fn described(rule: &FirewallRule) -> String {
+    let protocol = match rule.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Esp => "esp",
+    };
+    let what = rule.port.map_or_else(|| protocol.to_owned(), |port| format!("{port}/{protocol}"));
+    match &rule.source {
+        RuleSource::Members => format!("{what} between the members"),
+        RuleSource::Operator => format!("{what} from this workstation"),
+        RuleSource::Prefix(prefix) => format!("{what} from {prefix}"),
+    }
 }
 
 fn list(machines: &[PlannedMachine]) -> String {

@@ -49,8 +49,8 @@ struct State {
 struct PhaseState {
     begun: Instant,
     done: BTreeSet<String>,
-    /// When the last machine was through; the phase's line may be written later.
-    ended: Option<Instant>,
+    /// How many machines go through it; absent where it is about the cluster as a whole.
+    total: Option<usize>,
 }
 
 impl Progress {
@@ -61,10 +61,19 @@ impl Progress {
         Self { detail, lines: MultiProgress::with_draw_target(target), state: Mutex::default() }
     }
 
-    /// A phase has begun, unless it had before.
+    /// A phase of the cluster as a whole has begun, unless it had before.
     pub fn begin(&self, phase: &'static str) {
+        self.begin_with(phase, None);
+    }
+
+    /// A phase through which so many machines go has begun, unless it had before.
+    pub fn begin_each(&self, phase: &'static str, total: usize) {
+        self.begin_with(phase, Some(total));
+    }
+
+    fn begin_with(&self, phase: &'static str, total: Option<usize>) {
         let begun = Instant::now();
-        self.state().phases.entry(phase).or_insert_with(|| PhaseState { begun, done: BTreeSet::new(), ended: None });
+        self.state().phases.entry(phase).or_insert_with(|| PhaseState { begun, done: BTreeSet::new(), total });
     }
 
     /// A machine is being worked on.
@@ -83,11 +92,18 @@ impl Progress {
         bar.set_message(what.to_owned());
     }
 
-    /// A machine is through a phase.
+    /// A machine is through a phase; after the last one the phase's line is written.
     pub fn machine_done(&self, phase: &'static str, hostname: &str) {
-        if let Some(phase) = self.state().phases.get_mut(phase) {
-            phase.done.insert(hostname.to_owned());
-            phase.ended = Some(Instant::now());
+        let complete = {
+            let mut state = self.state();
+            let Some(at_work) = state.phases.get_mut(phase) else { return };
+            at_work.done.insert(hostname.to_owned());
+            let is_complete = at_work.total == Some(at_work.done.len());
+            if is_complete { state.phases.remove(phase) } else { None }
+        };
+        if let Some(complete) = complete {
+            let machines = complete.done.len();
+            self.phase_line(phase, &format!("{machines}/{machines}"), complete.begun.elapsed());
         }
     }
 
@@ -96,14 +112,6 @@ impl Progress {
         if let Some(bar) = self.state().machines.remove(hostname) {
             bar.finish_and_clear();
         }
-    }
-
-    /// A phase of single machines is complete: its line is written.
-    pub fn complete(&self, phase: &'static str, total: usize) {
-        let Some(state) = self.state().phases.remove(phase) else { return };
-        let count = format!("{}/{total}", state.done.len());
-        let ended = state.ended.unwrap_or_else(Instant::now);
-        self.phase_line(phase, &count, ended.saturating_duration_since(state.begun));
     }
 
     /// A phase is complete as a whole: its line is written, with how many machines it was about, where it was.

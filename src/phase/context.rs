@@ -53,16 +53,16 @@ impl Context {
         ledger: Arc<Ledger>,
         driver: Arc<dyn Driver>,
         engine: Arc<dyn Engine>,
+        dialer: Dialer,
         progress: Arc<Progress>,
         stop: CancellationToken,
     ) -> Self {
-        let agent_socket = std::env::var_os("SSH_AUTH_SOCK").map(std::path::PathBuf::from);
         Self {
             home,
             ledger,
             driver,
             engine,
-            dialer: Dialer { agent_socket, ..Dialer::default() },
+            dialer,
             progress,
             stop,
             identity: OnceLock::new(),
@@ -166,7 +166,7 @@ impl Context {
         tokio::time::sleep(GRACE).await;
     }
 
-    /// Opens a session with a machine.
+    /// A session with a machine: the one that is open, else a new one. It ends with this command.
     pub async fn dial(&self, number: u32, instance: &Instance) -> Result<Arc<dyn Session>, PhaseError> {
         let access = instance.access.as_ref().ok_or(PhaseError::Incomplete { what: "way in" })?;
         let access = self.with_cluster_key(access.clone());

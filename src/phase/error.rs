@@ -91,6 +91,22 @@ impl PhaseError {
         }
     }
 
+    /// Whether a machine or its provider did not answer, and may do so later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Driver { source, .. } => source.is_transient(),
+            Self::Machine { source, .. } => source.is_transient(),
+            Self::Reach(error) => error.is_transient(),
+            Self::Engine(_)
+            | Self::Identity(_)
+            | Self::Journal(_)
+            | Self::Incomplete { .. }
+            | Self::Left { .. }
+            | Self::Interrupted
+            | Self::Task(_) => false,
+        }
+    }
+
     /// Says which machine it was.
     pub(super) fn of_machine(self, action: &'static str, machine: String) -> Self {
         if self.is_interruption() { self } else { Self::Machine { action, machine, source: Box::new(self) } }

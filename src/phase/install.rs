@@ -5,7 +5,7 @@
 //! managers can never form a second swarm.
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use super::context::{host, line_name};
 use super::{Context, MachinePhase, PhaseError, Work};
@@ -71,7 +71,6 @@ pub(super) async fn uninstall(context: &Context, numbers: &[u32]) -> Result<(), 
         let remove = async {
             let session = context.dial(number, instance).await?;
             context.engine.uninstall(&*session, &journal.id.0).await?;
-            session.close().await;
             Ok(())
         };
         let removed = context.in_grace(remove).await?;
@@ -79,8 +78,8 @@ pub(super) async fn uninstall(context: &Context, numbers: &[u32]) -> Result<(), 
         removed
             .map_err(|error: PhaseError| error.of_machine("remove the agent from", journal.spec.machine_name(number)))
     };
-    try_join_all(numbers.iter().map(|number| one(*number))).await?;
-    Ok(())
+    // Every one is taken as far as it gets before any failure is told.
+    join_all(numbers.iter().map(|number| one(*number))).await.into_iter().collect()
 }
 
 async fn install(context: &Context, work: &Work, bootstrap: Option<model::Bootstrap>) -> Result<(), PhaseError> {

@@ -14,9 +14,6 @@ pub async fn rejoin(context: &Context, number: u32) -> Result<(), PhaseError> {
     }
     install::join(context, &work).await?;
     context.ledger.record(|_| {}).await?;
-    if let Some(session) = &work.session {
-        session.close().await;
-    }
     Ok(())
 }
 

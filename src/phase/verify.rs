@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::NodeId;
 use tokio::time::Instant;
 
 use super::form::PAUSE;
@@ -53,6 +54,23 @@ pub async fn wait_until_well(swarm: &dyn Swarm, journal: &Journal, timeout: Dura
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Waits until the swarm no longer takes a stopped node for a living one; whether it got so far in time.
+pub async fn wait_until_missed(swarm: &dyn Swarm, node: &NodeId, timeout: Duration) -> bool {
+    let is_alive = |seen: &SwarmNode| seen.state == "ready" || matches!(seen.standing(), "Leader" | "Reachable");
+    let noticing = async {
+        loop {
+            // While the managers elect a new leader none of them can tell.
+            if let Ok(nodes) = swarm.nodes().await
+                && !nodes.iter().any(|seen| seen.id == *node && is_alive(seen))
+            {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(timeout, noticing).await.is_ok()
 }
 
 /// The machines that are to stay and are not well, by host name.

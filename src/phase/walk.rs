@@ -40,8 +40,17 @@ pub async fn forward(context: &Arc<Context>) -> Result<(), PhaseError> {
     Ok(())
 }
 
+/// What becomes of machines that do not answer while a cluster is taken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreachable {
+    /// They stand in the way.
+    Fails,
+    /// They are left as they are, with a line that says so.
+    IsLeft,
+}
+
 /// Takes down all there is; stops between two phases where the user asks to.
-pub async fn backward(context: &Context) -> Result<(), PhaseError> {
+pub async fn backward(context: &Context, unreachable: Unreachable) -> Result<(), PhaseError> {
     let machines = context.journal().machines.len();
     for entry in PHASES.iter().rev() {
         if context.stop.is_cancelled() {
@@ -67,7 +76,13 @@ pub async fn backward(context: &Context) -> Result<(), PhaseError> {
                 (title, phase.undo(context).await)
             }
         };
-        undone?;
+        match undone {
+            Err(error) if error.is_transient() && unreachable == Unreachable::IsLeft => {
+                context.progress.line(&format!("  {title}: left as it is: {:#}", anyhow::Error::from(error)));
+                continue;
+            }
+            undone => undone?,
+        }
         let is_of_machines = !matches!(entry, Entry::Once(_));
         context.progress.complete_all(title, is_of_machines.then_some(machines));
     }
@@ -94,7 +109,7 @@ async fn stream(
     let total = pending(&context.journal()).len();
     let (sender, mut appeared) = mpsc::channel(APPEARED_CAPACITY);
     let mut at_work = JoinSet::new();
-    context.progress.begin(TITLE);
+    context.progress.begin_each(TITLE, total);
     let done = {
         let making = machines.apply(context, sender);
         tokio::pin!(making);
@@ -106,10 +121,9 @@ async fn stream(
                         break Err(error);
                     }
                     is_made = true;
-                    context.progress.complete(TITLE, total);
                 }
                 Some(work) = appeared.recv() => {
-                    at_work.spawn(through(Arc::clone(context), each.to_vec(), work));
+                    at_work.spawn(through(Arc::clone(context), each.to_vec(), work, total));
                 }
                 Some(done) = at_work.join_next() => {
                     if let Err(error) = done.map_err(PhaseError::from).flatten() {
@@ -121,31 +135,25 @@ async fn stream(
         }
     };
     at_work.shutdown().await;
-    done?;
-    for phase in each {
-        context.progress.complete(phase.title(), total);
-    }
-    Ok(())
+    done
 }
 
-/// Takes one machine through its phases.
+/// Takes one of `total` machines through its phases.
 async fn through(
     context: Arc<Context>,
     each: Vec<&'static dyn MachinePhase>,
     mut work: Work,
+    total: usize,
 ) -> Result<(), PhaseError> {
     let line = line_name(work.number);
     for phase in each {
         if context.stop.is_cancelled() {
             return Err(PhaseError::Interrupted);
         }
-        context.progress.begin(phase.title());
+        context.progress.begin_each(phase.title(), total);
         let name = context.journal().spec.machine_name(work.number);
         phase.apply(&context, &mut work).await.map_err(|error| error.of_machine("set up machine", name))?;
         context.progress.machine_done(phase.title(), &line);
-    }
-    if let Some(session) = work.session {
-        session.close().await;
     }
     context.progress.machine_ready(&line);
     Ok(())

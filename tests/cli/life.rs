@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::sandbox::{Sandbox, assert_run};
+use crate::sandbox::{Run, Sandbox, assert_run};
 
 #[test]
 fn a_cluster_is_created_looked_at_and_destroyed() {
@@ -142,6 +142,56 @@ fn a_plan_changes_nothing() {
 
     assert_eq!(sandbox.files(), []);
     assert_eq!(sandbox.provider_holds(), 0);
+}
+
+#[test]
+fn a_plan_shows_what_the_hosts_firewalls_let_in() {
+    let sandbox = Sandbox::new();
+
+    let run = sandbox.run("plan lab --provider generic --managers 1 --workers 0 --host root@192.0.2.1").ended(0);
+
+    let shown: Vec<_> = run.stdout.lines().skip_while(|line| *line != "Firewall").skip(1).take(6).collect();
+    assert_eq!(
+        shown,
+        [
+            "  2377/tcp between the members",
+            "  7946/tcp between the members",
+            "  7946/udp between the members",
+            "  4789/udp between the members",
+            "  22/tcp from this workstation",
+            "  2376/tcp from this workstation",
+        ]
+    );
+}
+
+#[cfg(unix)]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#[test]
+fn under_sudo_a_cluster_belongs_to_the_user_behind_it() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let sandbox = Sandbox::new();
+    let owner = |path: &std::path::Path| {
+        let metadata = std::fs::metadata(path).unwrap();
+        (metadata.uid(), metadata.gid())
+    };
+    if owner(sandbox.home()).0 != 0 {
+        eprintln!("skipped: only root can be behind sudo");
+        return;
+    }
+
+    let mut create = sandbox.command("create lab --provider fake");
+    create.env("SUDO_UID", "4100").env("SUDO_GID", "4101").env("SUDO_USER", "ops");
+    Run::of(create.output().unwrap()).ended(0);
+
+    let folder = sandbox.home().join("clusters");
+    let mut owned: Vec<_> = sandbox.files().into_iter().map(|(path, _)| path).collect();
+    owned.extend([folder.join("lab"), folder]);
+    for path in owned {
+        assert_eq!(owner(&path), (4100, 4101), "{}", path.display());
+    }
+    let owner = sandbox.journal("lab").unwrap()["owner"].as_str().unwrap().to_owned();
+    assert!(owner.starts_with("ops@"), "{owner}");
 }
 
 #[test]

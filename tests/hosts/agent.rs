@@ -62,7 +62,7 @@ fn open(hosts: &Hosts, user: &str) -> Arc<dyn Driver> {
     let host = format!("{user}@{}", hosts.host(1).address());
     let key = hosts.key_file().display().to_string();
     let options = [("host".to_owned(), OptionValue::Many(vec![host])), ("ssh-key".to_owned(), OptionValue::One(key))];
-    generic::open(&Options(options.into()), &hosts.scratch().join("state")).unwrap()
+    generic::open(&Options(options.into()), &hosts.scratch().join("state"), &Dialer::default()).unwrap()
 }
 
 fn request() -> ClusterRequest {

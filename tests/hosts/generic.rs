@@ -9,6 +9,7 @@ use driver::{
     Access, ClusterId, ClusterRequest, Driver, DriverError, FirewallRule, MachineRequest, OptionValue, Options,
     Protocol, RuleSource, Silent,
 };
+use reach::Dialer;
 use tests::{Host, Hosts, Signal};
 
 /// Hosts as a user gives them, with a workstation's folder.
@@ -43,7 +44,7 @@ impl Desk {
     }
 
     fn open_with(&self, hosts: Vec<String>) -> Arc<dyn Driver> {
-        generic::open(&self.options_for(hosts), &self.folder).unwrap()
+        generic::open(&self.options_for(hosts), &self.folder, &Dialer::default()).unwrap()
     }
 
     fn request(&self, name: &str, managers: u32, workers: u32) -> ClusterRequest {
@@ -254,7 +255,9 @@ async fn a_host_of_another_cluster_is_never_touched() {
     desk.create(&*driver, &theirs).await.unwrap();
     let before = desk.hosts.host(1).read_file("/var/lib/swarmup-host/host.json").unwrap();
     let ours = desk.request("ours", 1, 1);
-    let elsewhere = generic::open(&desk.options_for(desk.given()), &desk.hosts.scratch().join("elsewhere")).unwrap();
+    let elsewhere =
+        generic::open(&desk.options_for(desk.given()), &desk.hosts.scratch().join("elsewhere"), &Dialer::default())
+            .unwrap();
     let ids: Vec<_> = driver.find(None).await.unwrap().into_iter().filter_map(|found| found.instance).collect();
 
     let checked = refusal(elsewhere.preflight(&ours).await);
@@ -285,8 +288,9 @@ async fn state_of_an_agent_that_nobody_marked_is_refused() {
 async fn two_who_claim_at_the_same_moment_do_not_both_get_the_host() {
     let desk = Desk::new(1, "root");
     let [one, other] = ["one", "other"].map(|name| desk.request(name, 1, 0));
-    let drivers = ["one", "other"]
-        .map(|name| generic::open(&desk.options_for(desk.given()), &desk.hosts.scratch().join(name)).unwrap());
+    let drivers = ["one", "other"].map(|name| {
+        generic::open(&desk.options_for(desk.given()), &desk.hosts.scratch().join(name), &Dialer::default()).unwrap()
+    });
     let network = drivers[0].ensure_network(&one).await.unwrap();
     let other_network = drivers[1].ensure_network(&other).await.unwrap();
     let [machine, other_machine] = [desk.machine(&one, 1), desk.machine(&other, 1)];
@@ -305,7 +309,7 @@ async fn hosts_are_found_though_the_options_no_longer_name_them() {
     let desk = Desk::new(2, "root");
     let request = desk.request("lab", 2, 0);
     desk.create(&*desk.driver(), &request).await.unwrap();
-    let fewer = generic::open(&desk.options_for(desk.given()[..1].to_vec()), &desk.folder).unwrap();
+    let fewer = generic::open(&desk.options_for(desk.given()[..1].to_vec()), &desk.folder, &Dialer::default()).unwrap();
 
     let found = fewer.find(Some(&request.id)).await.unwrap();
 

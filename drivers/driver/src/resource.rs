@@ -66,6 +66,8 @@ pub enum Protocol {
 pub enum RuleSource {
     /// The members of the cluster.
     Members,
+    /// The address that the operator comes from, as the provider or the machines see it.
+    Operator,
     /// A prefix (CIDR).
     Prefix(String),
 }

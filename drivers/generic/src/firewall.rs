@@ -6,16 +6,18 @@
 use std::net::IpAddr;
 
 use driver::{DriverError, FirewallRule, Protocol, RuleSource};
-use model::API_PORT;
 use reach::{Command, Session};
 
 use crate::record::{RULES_FILE, unreached};
+
+/// SSH's own port.
+const SSH_PORT: u16 = 22;
 
 /// A hole: `protocol port source`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Hole(String);
 
-/// What a host must let in: the members' rules from every other member, the API from the operator.
+/// What a host must let in: the members' rules from every other member, the operator's from the operator.
 pub(crate) fn holes(rules: &[FirewallRule], own: IpAddr, members: &[IpAddr], operator: Option<IpAddr>) -> Vec<Hole> {
     let hole = |protocol: Protocol, port: Option<u16>, source: &str| {
         let protocol = match protocol {
@@ -33,10 +35,14 @@ pub(crate) fn holes(rules: &[FirewallRule], own: IpAddr, members: &[IpAddr], ope
                 let others = members.iter().filter(|member| **member != own);
                 holes.extend(others.filter_map(|other| hole(rule.protocol, rule.port, &other.to_string())));
             }
+            // The way in by SSH was open before we came, on whatever port it is.
+            RuleSource::Operator if rule.port == Some(SSH_PORT) => {}
+            RuleSource::Operator => {
+                holes.extend(operator.and_then(|operator| hole(rule.protocol, rule.port, &operator.to_string())));
+            }
             RuleSource::Prefix(prefix) => holes.extend(hole(rule.protocol, rule.port, prefix)),
         }
     }
-    holes.extend(operator.and_then(|operator| hole(Protocol::Tcp, Some(API_PORT), &operator.to_string())));
     holes.sort();
     holes.dedup();
     holes
@@ -131,7 +137,12 @@ mod tests {
 
     #[test]
     fn members_let_each_other_in_and_the_operator_to_the_api_only() {
-        let rules = [FirewallRule { protocol: Protocol::Udp, port: Some(7946), source: RuleSource::Members }];
+        let rule = |protocol, port, source| FirewallRule { protocol, port: Some(port), source };
+        let rules = [
+            rule(Protocol::Udp, 7946, RuleSource::Members),
+            rule(Protocol::Tcp, 22, RuleSource::Operator),
+            rule(Protocol::Tcp, 2376, RuleSource::Operator),
+        ];
         let [own, other] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse().unwrap());
 
         let holes = holes(&rules, own, &[own, other], "10.0.0.9".parse().ok());

@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use driver::{Driver, DriverError, OptionSpec, Options};
+use reach::Dialer;
 
 /// The provider's name.
 pub const NAME: &str = "generic";
@@ -66,11 +67,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     },
 ];
 
-/// Opens the driver with these options; what it must find again it keeps in the folder given.
+/// Opens the driver with these options; what it must find again it keeps in the folder given. The
+/// sessions that it opens are the dialer's: whoever works with the hosts besides shares them.
 ///
 /// # Errors
 /// [`DriverError::InvalidOption`] where a host or key cannot be understood, or a host is given twice.
-pub fn open(options: &Options, folder: &Path) -> Result<Arc<dyn Driver>, DriverError> {
+pub fn open(options: &Options, folder: &Path, dialer: &Dialer) -> Result<Arc<dyn Driver>, DriverError> {
     let given = given::Given::read(options)?;
-    Ok(Arc::new(provider::Generic::new(given, memory::Memory::new(folder))))
+    Ok(Arc::new(provider::Generic::new(given, memory::Memory::new(folder), dialer.clone())))
 }

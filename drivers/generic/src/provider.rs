@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -31,8 +30,6 @@ pub(crate) struct Generic {
     given: Given,
     memory: Memory,
     dialer: Dialer,
-    /// Sessions that are open: one a host.
-    sessions: Mutex<BTreeMap<InstanceId, Arc<dyn Session>>>,
     /// The cluster that each host was found to belong to by somebody who asked for that cluster.
     known: Mutex<BTreeMap<InstanceId, ClusterId>>,
 }
@@ -45,10 +42,8 @@ pub(crate) struct Seen {
 }
 
 impl Generic {
-    pub(crate) fn new(given: Given, memory: Memory) -> Self {
-        let agent_socket = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
-        let dialer = Dialer { agent_socket, ..Dialer::default() };
-        Self { given, memory, dialer, sessions: Mutex::default(), known: Mutex::default() }
+    pub(crate) fn new(given: Given, memory: Memory, dialer: Dialer) -> Self {
+        Self { given, memory, dialer, known: Mutex::default() }
     }
 
     /// How to log in to a host: as the options say, else as it was done when it was claimed.
@@ -69,33 +64,22 @@ impl Generic {
     }
 
     async fn session(&self, host: &GivenHost) -> Result<Arc<dyn Session>, DriverError> {
-        let id = host.id();
-        let open = lock(&self.sessions).get(&id).filter(|session| session.is_open()).cloned();
-        if let Some(session) = open {
-            return Ok(session);
-        }
         let access = Access::Ssh(self.access(host)?);
-        let session =
-            self.dialer.dial(&id.0, &access).await.map_err(|error| unreached(&format!("use {host}"), error))?;
-        lock(&self.sessions).insert(id, Arc::clone(&session));
-        Ok(session)
+        self.dialer.dial(&host.id().0, &access).await.map_err(|error| unreached(&format!("use {host}"), error))
     }
 
     async fn look_at(&self, host: &GivenHost) -> Result<Seen, DriverError> {
-        let is_kept = lock(&self.sessions).contains_key(&host.id());
-        match self.look_now(host).await {
+        let interface = self.given.address_interface.as_deref();
+        let mut session = self.session(host).await?;
+        let facts = match probe(&*session, interface).await {
             // The session was of before a reboot.
-            Err(error) if is_kept && error.is_transient() => {
-                lock(&self.sessions).remove(&host.id());
-                self.look_now(host).await
+            Err(error) if error.is_transient() => {
+                self.dialer.forget(&Access::Ssh(self.access(host)?)).await;
+                session = self.session(host).await?;
+                probe(&*session, interface).await?
             }
-            looked => looked,
-        }
-    }
-
-    async fn look_now(&self, host: &GivenHost) -> Result<Seen, DriverError> {
-        let session = self.session(host).await?;
-        let facts = probe(&*session, self.given.address_interface.as_deref()).await?;
+            probed => probed?,
+        };
         Ok(Seen { host: host.clone(), session, facts })
     }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use driver::Access;
 
-use crate::{MemoryHosts, ReachError, Session, ssh};
+use crate::sessions::Sessions;
+use crate::{MemoryHosts, ReachError, Session};
 
-/// Opens sessions; made once, at the edge, with what it needs of the environment.
+/// Opens sessions; made once, at the edge, with what it needs of the environment. Clones share their SSH sessions: a
+/// host is logged in to once, whoever asks.
 #[derive(Debug, Clone)]
 pub struct Dialer {
     /// How long the host may take to accept a connection and to show its key.
@@ -19,6 +21,8 @@ pub struct Dialer {
     pub agent_socket: Option<PathBuf>,
     /// The hosts that exist in memory only.
     pub memory: MemoryHosts,
+    /// The SSH sessions that are open.
+    pub sessions: Sessions,
 }
 
 impl Default for Dialer {
@@ -28,20 +32,32 @@ impl Default for Dialer {
             login_timeout: Duration::from_secs(15),
             agent_socket: None,
             memory: MemoryHosts::default(),
+            sessions: Sessions::default(),
         }
     }
 }
 
 impl Dialer {
-    /// Opens a session with a machine. `machine` is its name at the provider, which is all that a machine in memory has.
+    /// A session with a machine: by SSH the one that is open, else a new one. `machine` is its name at the provider,
+    /// which is all that a machine in memory has.
+    ///
+    /// A session over SSH stays open as long as a clone of this dialer lives, so that whoever is done with it need not
+    /// know who else uses it.
     ///
     /// # Errors
     /// [`ReachError`]: [`is_transient`](ReachError::is_transient) where the machine may only be on its way up.
     pub async fn dial(&self, machine: &str, access: &Access) -> Result<Arc<dyn Session>, ReachError> {
         match access {
-            Access::Ssh(access) => Ok(Arc::new(ssh::connect(self, access).await?)),
+            Access::Ssh(access) => self.sessions.get(self, access).await,
             Access::Namespace { pid, started } => enter(*pid, *started),
             Access::Memory => Ok(self.memory.host(machine)),
+        }
+    }
+
+    /// Opens a new session with a machine next time: the machine is restarted, or the one that is open broke.
+    pub async fn forget(&self, access: &Access) {
+        if let Access::Ssh(access) = access {
+            self.sessions.forget(access).await;
         }
     }
 }

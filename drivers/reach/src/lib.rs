@@ -24,6 +24,7 @@ mod process;
 mod remote;
 mod service_client;
 mod session;
+mod sessions;
 mod ssh;
 mod stdio;
 mod upload;
@@ -35,6 +36,7 @@ pub use keys::SshKeyPair;
 pub use memory::{MemoryFile, MemoryHost, MemoryHosts};
 pub use service_client::{AGENT_PATH, ServiceError};
 pub use session::{CopyOptions, Duplex, ForwardTarget, Interaction, Session};
+pub use sessions::Sessions;
 pub use ssh::fingerprint;
 pub use upload::{Content, Upload, Uploaded, sha256_hex};
 
