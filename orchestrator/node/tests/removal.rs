@@ -88,6 +88,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_only_manager_leaves_by_force_and_begins_another_swarm() {
+        let lab = Lab::swarm(1, 0);
+        let former = lab.settled(0, 1, 0).await.cluster.id.clone();
+
+        lab.nodes[0].leave(true).await.unwrap();
+        assert_eq!(lab.nodes[0].view().condition, SwarmCondition::Inactive);
+        assert!(!lab.nodes[0].data_dir().join("swarm").exists());
+
+        lab.nodes[0].init().await.unwrap();
+        assert_ne!(lab.settled(0, 1, 0).await.cluster.id, former);
+    }
+
+    #[tokio::test]
     async fn a_manager_must_be_demoted_before_it_is_removed() {
         let lab = Lab::swarm(2, 0);
         lab.settled(0, 2, 0).await;
