@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 use tests::Guest;
 
 /// What is looked at, and the shell line that lists it.
-const KINDS: [(&str, &str); 11] = [
+const KINDS: [(&str, &str); 10] = [
     // Without the kernel's threads: 2 and its children.
     ("process", "ps --ppid 2 -p 2 -N -o comm="),
-    ("namespace", "lsns -nro TYPE,COMMAND | cut -d' ' -f1,2"),
-    ("installed unit", "systemctl list-unit-files --no-legend --no-pager"),
+    ("namespace", "lsns -lnro TYPE,COMMAND | cut -d' ' -f1,2"),
     (
         "unit",
         "systemctl list-units --all --plain --no-legend --no-pager --state=running,failed,mounted,listening,waiting \
@@ -22,6 +21,7 @@ const KINDS: [(&str, &str); 11] = [
     ("cgroup", "find /sys/fs/cgroup -type d"),
     ("packet filter", "nft list ruleset"),
     ("setting", "sysctl -a 2>/dev/null"),
+    // Units, what enables them and what marks them are files too.
     ("file", "find /etc /home /opt /root /run /srv /usr/local /var -xdev -printf '%p %y %m\\n'"),
     ("content", "find /etc /root /usr/local -type f -exec sha256sum {} +"),
 ];
