@@ -151,7 +151,8 @@ fn parse_start_time(line: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -186,7 +187,11 @@ mod tests {
 
     #[test]
     fn a_process_is_found_by_its_environment() {
-        let mut child = Command::new("sleep").arg("600").env("LINKS_TEST_MARK", "a-7").spawn().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo up; read line"]).env("LINKS_TEST_MARK", "a-7");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Until its program has begun, a process may have no environment.
+        child.stdout.take().unwrap().read_exact(&mut [0; 3]).unwrap();
 
         let found = with_environment("LINKS_TEST_MARK=a-7").unwrap();
         child.kill().unwrap();
