@@ -87,11 +87,10 @@ fn script(interface: Option<&str>) -> String {
     });
     format!(
         r#"holder() {{
-    for process in /proc/[0-9]*; do
-        if ls -l "$process/fd" 2>/dev/null | grep -q "socket:\[$1\]"; then
-            echo "${{process#/proc/}} $(cat "$process/comm")"; return
-        fi
-    done
+    pid=$(ls -ln /proc/[0-9]*/fd 2>/dev/null | awk -v socket="socket:[$1]" '
+        /^\/proc\// {{ split($1, path, "/"); pid = path[3] }}
+        $NF == socket {{ print pid; exit }}')
+    if [ -n "$pid" ]; then echo "$pid $(cat "/proc/$pid/comm")"; fi
 }}
 sockets() {{
     protocol=$1 state=$2 ports=$3; shift 3
