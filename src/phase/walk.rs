@@ -78,7 +78,7 @@ pub async fn backward(context: &Context, unreachable: Unreachable) -> Result<(),
         };
         match undone {
             Err(error) if error.is_transient() && unreachable == Unreachable::IsLeft => {
-                context.progress.line(&format!("  {title}: left as it is: {:#}", anyhow::Error::from(error)));
+                context.progress.line(&format!("  {title}: left as it is: {}", with_causes(&error)));
                 continue;
             }
             undone => undone?,
@@ -88,6 +88,17 @@ pub async fn backward(context: &Context, unreachable: Unreachable) -> Result<(),
     }
     context.progress.clear();
     Ok(())
+}
+
+/// An error and its causes on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 async fn once(context: &Context, phase: &dyn Phase) -> Result<(), PhaseError> {
