@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Context {
     pub progress: Arc<Progress>,
     /// Cancelled once the user asks to stop.
     pub stop: CancellationToken,
+    /// Whether the provider is asked once only: the user has said that what does not answer is lost.
+    asks_once: AtomicBool,
     identity: OnceLock<Identity>,
     /// Raised whenever a machine's address becomes known.
     addresses_known: watch::Sender<u64>,
@@ -65,6 +68,7 @@ impl Context {
             dialer,
             progress,
             stop,
+            asks_once: AtomicBool::new(false),
             identity: OnceLock::new(),
             addresses_known: watch::Sender::new(0),
         }
@@ -81,6 +85,7 @@ impl Context {
             dialer: self.dialer.clone(),
             progress: Arc::clone(&self.progress),
             stop: CancellationToken::new(),
+            asks_once: AtomicBool::new(self.asks_once.load(Ordering::Relaxed)),
             identity: OnceLock::new(),
             addresses_known: watch::Sender::new(0),
         }
@@ -135,6 +140,11 @@ impl Context {
         }
     }
 
+    /// Asks the provider once only from here on, whatever it answers.
+    pub(super) fn ask_once(&self) {
+        self.asks_once.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for a call, but no longer than a grace period once the user asked to stop.
     pub(super) async fn in_grace<T>(&self, call: impl Future<Output = T>) -> Result<T, PhaseError> {
         tokio::select! {
@@ -149,7 +159,11 @@ impl Context {
         F: Future<Output = Result<T, DriverError>>,
     {
         let mut rng = StdRng::from_rng(&mut UnwrapErr(SysRng));
-        let done = self.in_grace(driver::retry(&Backoff::default(), &mut rng, call)).await?;
+        let mut backoff = Backoff::default();
+        if self.asks_once.load(Ordering::Relaxed) {
+            backoff.attempts = 1;
+        }
+        let done = self.in_grace(driver::retry(&backoff, &mut rng, call)).await?;
         done.map_err(|source| PhaseError::Driver { action: action.to_owned(), source })
     }
 

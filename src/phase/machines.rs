@@ -45,10 +45,19 @@ impl Machines {
     /// Destroys what the journal knows and what the provider shows.
     pub(super) async fn undo(&self, context: &Context) -> Result<(), PhaseError> {
         let mut ids: BTreeSet<_> = context.journal().instance_ids().into_iter().collect();
-        ids.extend(preflight::remains(context).await?.into_iter().filter_map(|resource| resource.instance));
+        // What the journal knows goes even where the provider cannot tell of more just now.
+        let (found, untold) = match preflight::remains(context).await {
+            Ok(found) => (found, None),
+            Err(error) if error.is_transient() => (Vec::new(), Some(error)),
+            Err(error) => return Err(error),
+        };
+        ids.extend(found.into_iter().filter_map(|resource| resource.instance));
         let ids: Vec<_> = ids.into_iter().collect();
         if !ids.is_empty() {
             context.call("destroy the machines", || context.driver.destroy(&ids)).await?;
+        }
+        if let Some(error) = untold {
+            return Err(error);
         }
         context.ledger.note(|journal| journal.machines.clear());
         Ok(())

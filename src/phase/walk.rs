@@ -51,6 +51,9 @@ pub enum Unreachable {
 
 /// Takes down all there is; stops between two phases where the user asks to.
 pub async fn backward(context: &Context, unreachable: Unreachable) -> Result<(), PhaseError> {
+    if unreachable == Unreachable::IsLeft {
+        context.ask_once();
+    }
     let machines = context.journal().machines.len();
     for entry in PHASES.iter().rev() {
         if context.stop.is_cancelled() {

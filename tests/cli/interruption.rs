@@ -73,7 +73,7 @@ fn an_interruption_destroys_in_ci() {
 #[test]
 fn a_second_swarmup_is_told_who_is_at_work() {
     let sandbox = Sandbox::new();
-    let first = sandbox.start("create lab --provider fake --fault ensure-network:1=slow:1500");
+    let first = sandbox.start("create lab --provider fake --fault ensure-network:1=slow:8000");
     sandbox.wait_until("the cluster is announced", is_announced);
 
     assert_run!("a_second_swarmup", sandbox, sandbox.run("destroy lab --yes").ended(1));

@@ -5,5 +5,6 @@
 
 mod agent;
 mod generic;
+mod lab;
 mod promises;
 mod reach;
