@@ -69,10 +69,10 @@ impl Lab {
 
     /// `create lab` on the hosts of these numbers.
     fn create(&self, numbers: std::ops::RangeInclusive<u32>, counts: &str) -> Run {
-        let given: String =
-            numbers.map(|number| format!(" --host {}@{}", self.user, self.hosts.host(number).address())).collect();
+        let given: Vec<_> =
+            numbers.map(|number| format!("--host {}@{}", self.user, self.hosts.host(number).address())).collect();
         let key = self.hosts.key_file().display().to_string();
-        self.swarmup(&format!("create lab --provider generic --ssh-key {key} {counts}{given}"))
+        self.swarmup(&format!("create lab --provider generic --ssh-key {key} {counts} {}", given.join(" ")))
     }
 
     /// The stock `docker`, as `eval "$(swarmup env)"` prepares it.
