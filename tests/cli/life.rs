@@ -185,9 +185,9 @@ fn under_sudo_a_cluster_belongs_to_the_user_behind_it() {
     Run::of(create.output().unwrap()).ended(0);
 
     let folder = sandbox.home().join("clusters");
-    let mut owned: Vec<_> = sandbox.files().into_iter().map(|(path, _)| path).collect();
-    owned.extend([folder.join("lab"), folder]);
-    for path in owned {
+    let mut paths: Vec<_> = sandbox.files().into_iter().map(|(path, _)| path).collect();
+    paths.extend([folder.join("lab"), folder]);
+    for path in paths {
         assert_eq!(owner(&path), (4100, 4101), "{}", path.display());
     }
     let owner = sandbox.journal("lab").unwrap()["owner"].as_str().unwrap().to_owned();

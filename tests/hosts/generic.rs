@@ -58,6 +58,7 @@ impl Desk {
             managers,
             workers,
             firewall: vec![
+                FirewallRule { protocol: Protocol::Tcp, port: Some(2376), source: RuleSource::Operator },
                 members(Protocol::Tcp, 2377),
                 members(Protocol::Tcp, 7946),
                 members(Protocol::Udp, 7946),

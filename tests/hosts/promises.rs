@@ -66,7 +66,9 @@ fn a_reboot_keeps_files_and_ends_processes() {
 fn signals_reach_the_processes_of_one_host_only() {
     let hosts = Hosts::start(2).unwrap();
     for host in hosts.all() {
-        host.shell("setsid sleep 1000 >/dev/null 2>&1 &").unwrap();
+        // It is called `sleep` once it runs that.
+        let is_called = "for try in $(seq 1000); do grep -qx sleep /proc/$!/comm && exit 0; done; exit 1";
+        host.shell(&format!("setsid sleep 1000 >/dev/null 2>&1 & {is_called}")).unwrap();
     }
 
     let hit = hosts.host(1).signal("sleep", Signal::Kill).unwrap();
