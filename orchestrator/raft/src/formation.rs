@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use model::RaftId;
+use openraft::ServerState;
 use openraft::error::{InitializeError, RaftError};
 use tokio::time::{Instant, sleep};
 
@@ -126,7 +127,9 @@ impl Raft {
 
     /// What this member says of itself when it is greeted.
     pub(crate) async fn greeting(&self) -> Result<Greeting, RaftFailure> {
-        let members = self.metrics().membership_config.membership().nodes().map(|(id, _)| *id).collect();
-        Ok(Greeting { is_formed: self.is_formed().await?, members })
+        let metrics = self.metrics();
+        let members = metrics.membership_config.membership().nodes().map(|(id, _)| *id).collect();
+        let leads = metrics.state == ServerState::Leader;
+        Ok(Greeting { is_formed: self.is_formed().await?, members, leads })
     }
 }

@@ -19,7 +19,9 @@ impl Raft {
     /// there), or the change cannot be proposed.
     pub async fn add_voter(&self, peer: Peer) -> Result<(), MembershipError> {
         let _changing = self.shared.changing.lock().await;
-        self.must_lead()?;
+        // Whoever was removed before this member led is known once what it inherited is applied.
+        let inherited = self.read_point().await?.index;
+        self.wait_applied(inherited).await.map_err(|_| ProposeError::Stopped)?;
         let id = peer.raft_id;
         if lock(&self.shared.removed).contains(&id.0) {
             return Err(MembershipError::Reused(id));

@@ -64,7 +64,7 @@ impl Raft {
     }
 
     async fn vote(&self, envelope: Envelope<Ballot>) -> Result<BallotReply, HandleError> {
-        let Ballot { vote, last } = envelope.message;
+        let Ballot { vote, last, .. } = envelope.message;
         let Some(vote) = vote else {
             return Err(HandleError::Malformed("a request without a vote".to_owned()));
         };
@@ -81,7 +81,7 @@ impl Raft {
     }
 
     fn pre_vote(&self, envelope: &Envelope<Ballot>) -> BallotReply {
-        let is_granted = !self.is_removed(envelope.from) && self.would_vote(envelope.message.last);
+        let is_granted = !self.is_removed(envelope.from) && self.would_vote(&envelope.message);
         BallotReply { is_granted, ..self.refusal() }
     }
 

@@ -12,11 +12,14 @@ pub struct RaftSettings {
     pub append_timeout: Duration,
     /// For how long after hearing from a leader a voter refuses every other candidate.
     pub lease: Duration,
+    /// Silent for the lease and up to this much longer, drawn afresh for each attempt, a leader is asked whether it still
+    /// leads.
+    pub doubt_spread: Duration,
     /// The shortest silence after which a follower asks for an election.
     pub election_min: Duration,
     /// The longest one; the silence is drawn between the two, afresh for each attempt.
     pub election_max: Duration,
-    /// The silence above which a voter grants a pre-vote.
+    /// The silence above which a voter grants a pre-vote; where the leader is known to be gone, the lease is enough.
     pub pre_vote_silence: Duration,
     /// The silence of a member above which the leader calls it unreachable.
     pub unreachable_after: Duration,
@@ -48,6 +51,7 @@ impl Default for RaftSettings {
             heartbeat: Duration::from_millis(100),
             append_timeout: Duration::from_millis(300),
             lease: Duration::from_millis(400),
+            doubt_spread: Duration::from_millis(150),
             election_min: Duration::from_secs(1),
             election_max: Duration::from_millis(1500),
             pre_vote_silence: Duration::from_millis(700),

@@ -26,7 +26,7 @@ pub enum RaftCallKind {
     PreVote,
     /// The leader asks this member to stand for election at once.
     TakeOver,
-    /// Are you there? Asked while the group is formed.
+    /// Are you there, and do you lead? Asked while the group is formed, and of a leader that has fallen silent.
     Greet,
 }
 

@@ -52,12 +52,15 @@ pub(crate) struct Chunk {
 }
 
 /// A candidate's request, and the same as a question beforehand.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Ballot {
     /// The vote that is asked for; absent in a question beforehand.
     #[serde(default)]
     pub(crate) vote: Option<Vote>,
     pub(crate) last: Option<LogId>,
+    /// In a question beforehand: the leader is not merely silent, it is known not to lead any more.
+    #[serde(default)]
+    pub(crate) is_leader_gone: bool,
 }
 
 /// What a voter says.
@@ -76,6 +79,9 @@ pub(crate) struct Greeting {
     /// The members of that group as far as it knows them.
     #[serde(default)]
     pub(crate) members: BTreeSet<u64>,
+    /// Whether it leads that group, as far as it knows.
+    #[serde(default)]
+    pub(crate) leads: bool,
 }
 
 impl Append {
@@ -144,7 +150,7 @@ impl From<Chunk> for InstallSnapshotRequest<TypeConfig> {
 
 impl From<VoteRequest<u64>> for Ballot {
     fn from(request: VoteRequest<u64>) -> Self {
-        Self { vote: Some(request.vote), last: request.last_log_id }
+        Self { vote: Some(request.vote), last: request.last_log_id, is_leader_gone: false }
     }
 }
 

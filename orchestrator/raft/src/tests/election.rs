@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Cluster;
+use crate::wire::Ballot;
 use crate::{ProposeError, RaftSettings};
 
 #[tokio::test(start_paused = true)]
@@ -26,6 +27,51 @@ async fn a_leader_that_is_cut_off_is_replaced_in_time() {
     waits.sort();
     assert!(waits[2] <= Duration::from_secs(2), "{waits:?}");
     assert!(waits[4] <= Duration::from_secs(4), "{waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_process_died_is_replaced_before_the_silence_is_over() {
+    let mut cluster = Cluster::formed(3, RaftSettings::default()).await;
+    for _ in 0..5 {
+        let old = cluster.leader().await;
+        let killed = Instant::now();
+        cluster.kill(old).await;
+
+        cluster.write("after").await;
+
+        assert!(killed.elapsed() < RaftSettings::default().election_min, "{:?}", killed.elapsed());
+        cluster.start(old).await;
+        cluster.caught_up(old).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_comes_back_at_once_says_that_it_leads_no_more() {
+    let mut cluster = Cluster::formed(3, RaftSettings::default()).await;
+    let old = cluster.leader().await;
+    let killed = Instant::now();
+    cluster.kill(old).await;
+    cluster.start(old).await;
+
+    cluster.write("after").await;
+
+    assert!(killed.elapsed() < RaftSettings::default().election_min, "{:?}", killed.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voter_that_hears_the_leader_takes_nobodys_word_that_it_is_gone() {
+    let cluster = Cluster::formed(3, RaftSettings::default()).await;
+    let leader = cluster.leader().await;
+    let heard = cluster.follower().await;
+
+    let last = cluster.raft(heard).shared.log.last();
+    let question = Ballot { vote: None, last, is_leader_gone: true };
+
+    assert!(!cluster.raft(heard).would_vote(&question));
+    cluster.cut_off(leader);
+    sleep(RaftSettings::default().lease + RaftSettings::default().heartbeat).await;
+    assert!(cluster.raft(heard).would_vote(&question));
+    assert!(!cluster.raft(heard).would_vote(&Ballot { is_leader_gone: false, ..question }));
 }
 
 #[tokio::test(start_paused = true)]

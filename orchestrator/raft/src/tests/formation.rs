@@ -89,7 +89,7 @@ async fn the_group_forms_though_the_first_member_died_as_a_candidate() {
     let mut cluster = Cluster::new(RaftSettings::default());
     for id in 2..=3 {
         cluster.start(id).await;
-        let ballot = Ballot { vote: Some(Vote::new(2, 1)), last: Some(LogId::default()) };
+        let ballot = Ballot { vote: Some(Vote::new(2, 1)), last: Some(LogId::default()), is_leader_gone: false };
         let request = codec::encode(&Envelope { from: 1, to: id, message: ballot });
         cluster.raft(id).handle(RaftCallKind::Vote, request.into()).await.unwrap();
     }
