@@ -3,6 +3,10 @@
 //! A signing request contributes its public key and nothing else: names, addresses, role and lifetime come from
 //! whoever asks the authority to sign. Every certificate is dated back an hour, so that a node whose clock is behind
 //! still takes it, and none outlives its authority.
+//!
+//! An authority may be one that somebody else has made: of another kind of key, and with a name of its own.
+
+mod name;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,13 +16,14 @@ use jiff::Timestamp;
 use model::{ClusterId, NodeId, Role, Secret};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData,
+    SanType, SerialNumber,
 };
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
-use crate::certificate::{authority_key_and_end, public_key_matches};
-use crate::key_pair::generate_key;
+use crate::certificate::{is_named_like, key_identifier, parse, timestamp};
+use crate::key_pair::{generate_key, read_key};
 use crate::pem::{certificate_pem, check_length};
 use crate::{CaError, certificate_der};
 
@@ -44,7 +49,9 @@ pub struct NodeSubject {
 pub struct Authority {
     certificate_pem: String,
     key_pem: Secret,
+    not_before: Timestamp,
     not_after: Timestamp,
+    name: DistinguishedName,
     issuer: Issuer<'static, rcgen::KeyPair>,
 }
 
@@ -70,10 +77,7 @@ impl Authority {
     /// # Errors
     /// The certificate or the key cannot be read, may not sign, or do not belong together.
     pub fn from_pem(certificate: &str, key: &Secret) -> Result<Self, CaError> {
-        check_length(key.expose())?;
-        let key = rcgen::KeyPair::from_pem(key.expose())
-            .map_err(|source| CaError::Signing { action: "read the authority's key", source })?;
-        Self::assemble(&certificate_der(certificate)?, key)
+        Self::assemble(&certificate_der(certificate)?, read_key(key)?)
     }
 
     /// The certificate, PEM, in the form that join tokens digest.
@@ -84,6 +88,50 @@ impl Authority {
     /// The key, PEM (PKCS #8).
     pub fn key_pem(&self) -> Secret {
         self.key_pem.clone()
+    }
+
+    /// The beginning of its life.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// The end of its life.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// Whether another authority has the same key: then neither can vouch for the other.
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        self.issuer.key().subject_public_key_info() == other.issuer.key().subject_public_key_info()
+    }
+
+    /// Checks that certificates signed here name their issuer in the bytes of its own certificate, without which
+    /// nobody would find it. To be asked of an authority that somebody else has made.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn check_name(&self) -> Result<(), CaError> {
+        let (probe, own) = (self.cross_sign(self, self.not_before)?, certificate_der(&self.certificate_pem)?);
+        if is_named_like(&certificate_der(&probe)?, &own)? { Ok(()) } else { Err(CaError::UnusableName) }
+    }
+
+    /// Vouches for another authority: its name and key, signed by this one, so that who trusts this one believes what
+    /// the other signs. Ends with the first of the two.
+    ///
+    /// # Errors
+    /// The time is out of range.
+    pub fn cross_sign(&self, other: &Self, now: Timestamp) -> Result<String, CaError> {
+        let failed = |source| CaError::Signing { action: "sign the certificate of another authority", source };
+        let mut params = params(now, self.not_after.min(other.not_after))?;
+        params.distinguished_name = other.name.clone();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.use_authority_key_identifier_extension = true;
+        if let Some(identifier) = key_identifier(&certificate_der(&other.certificate_pem)?)? {
+            params.key_identifier_method = KeyIdMethod::PreSpecified(identifier);
+        }
+        let certificate = params.signed_by(other.issuer.key(), &self.issuer).map_err(failed)?;
+        Ok(certificate_pem(certificate.der()))
     }
 
     /// Signs the key of a node: both ends of a connection, by node id, by role and by address.
@@ -144,15 +192,21 @@ impl Authority {
         self.sign(csr_pem, params)
     }
 
-    fn assemble(certificate: &CertificateDer<'_>, key: rcgen::KeyPair) -> Result<Self, CaError> {
-        let (public_key, not_after) = authority_key_and_end(certificate)?;
-        if !public_key_matches(&public_key, &key) {
+    fn assemble(der: &CertificateDer<'_>, key: rcgen::KeyPair) -> Result<Self, CaError> {
+        let certificate = parse(der)?;
+        if !certificate.is_ca() {
+            return Err(CaError::NotAnAuthority);
+        }
+        if key.subject_public_key_info() != certificate.public_key().raw {
             return Err(CaError::KeyMismatch);
         }
+        let not_before = timestamp(certificate.validity().not_before)?;
+        let not_after = timestamp(certificate.validity().not_after)?;
+        let name = name::distinguished_name(certificate.subject()).ok_or(CaError::UnusableName)?;
         let key_pem = Secret::new(key.serialize_pem());
-        let issuer = Issuer::from_ca_cert_der(certificate, key)
+        let issuer = Issuer::from_ca_cert_der(der, key)
             .map_err(|source| CaError::Signing { action: "read the authority's certificate", source })?;
-        Ok(Self { certificate_pem: certificate_pem(certificate), key_pem, not_after, issuer })
+        Ok(Self { certificate_pem: certificate_pem(der), key_pem, not_before, not_after, name, issuer })
     }
 
     /// When a certificate signed now ends: after its lifetime, but never after its authority.

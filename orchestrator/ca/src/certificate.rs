@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use model::{ClusterId, NodeId, Role, TlsInfo};
-use rustls_pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use crate::pem::MAX_PEM_LENGTH;
-use crate::{CaError, CertificateError, certificate_der};
+use crate::{CertificateError, certificate_chain, certificate_der};
 
 /// What the certificate of a node says. Whether it is to be believed is for whoever checked its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +33,12 @@ pub struct CertificateInfo {
 }
 
 impl CertificateInfo {
-    /// Reads the certificate of a node.
+    /// Reads the certificate of a node; what may follow to link it to a root is left aside.
     ///
     /// # Errors
     /// The text is no certificate, or not one of a node.
     pub fn from_pem(pem: &str) -> Result<Self, CertificateError> {
-        Self::from_der(&certificate_der(pem)?)
+        Self::from_der(&certificate_chain(pem)?[0])
     }
 
     /// Reads the certificate of a node.
@@ -75,46 +75,73 @@ pub fn common_name(der: &[u8]) -> Result<String, CertificateError> {
     common_name_of(certificate.subject()).ok_or(CertificateError::NotANode { part: "common name" })
 }
 
-/// The trust of a node as Docker shows it: all its roots, and the one of them that issued its certificate.
+/// The trust of a node as Docker shows it: all its roots, and the authority that issued its certificate: one of the
+/// roots, or one of those that link the certificate to a root.
 ///
 /// # Errors
-/// A text is no certificate, or no root is the certificate's issuer.
+/// A text is no certificate, or none of them is the certificate's issuer.
 pub fn tls_info(certificate_pem: &str, roots: &[String]) -> Result<TlsInfo, CertificateError> {
-    let certificate_der = certificate_der(certificate_pem)?;
-    let certificate = parse(&certificate_der)?;
-    for root_pem in roots {
-        let root_der = crate::certificate_der(root_pem)?;
-        let root = parse(&root_der)?;
-        let is_issuer = root.subject().as_raw() == certificate.issuer().as_raw()
-            && certificate.verify_signature(Some(root.public_key())).is_ok();
-        if is_issuer {
-            return Ok(TlsInfo {
-                trust_root: roots.concat(),
-                cert_issuer_subject: STANDARD.encode(root.subject().as_raw()),
-                cert_issuer_public_key: STANDARD.encode(root.public_key().raw),
-            });
+    let chain = certificate_chain(certificate_pem)?;
+    let roots_der = roots.iter().map(|root| certificate_der(root)).collect::<Result<Vec<_>, _>>()?;
+    for authority in roots_der.iter().chain(&chain[1..]) {
+        if has_signed(authority, &chain[0])? {
+            return describe(roots, authority);
         }
     }
     Err(CertificateError::UnknownIssuer)
 }
 
-/// The public key (DER) of an authority's certificate and the end of its life.
-pub(crate) fn authority_key_and_end(der: &CertificateDer<'_>) -> Result<(Vec<u8>, Timestamp), CaError> {
+/// The trust of a swarm as Docker shows it: all its roots, of which the first one issues certificates.
+///
+/// # Errors
+/// There is no root, or the first one is no certificate.
+pub fn swarm_tls_info(roots: &[String]) -> Result<TlsInfo, CertificateError> {
+    let first = roots.first().ok_or(CertificateError::UnknownIssuer)?;
+    describe(roots, &certificate_der(first)?)
+}
+
+/// Whether a root has issued a node's certificate itself.
+///
+/// # Errors
+/// A text is no certificate.
+pub fn is_issued_by(certificate_pem: &str, root_pem: &str) -> Result<bool, CertificateError> {
+    has_signed(&certificate_der(root_pem)?, &certificate_chain(certificate_pem)?[0])
+}
+
+fn has_signed(authority: &[u8], certificate: &[u8]) -> Result<bool, CertificateError> {
+    let (authority, certificate) = (parse(authority)?, parse(certificate)?);
+    Ok(authority.subject().as_raw() == certificate.issuer().as_raw()
+        && certificate.verify_signature(Some(authority.public_key())).is_ok())
+}
+
+fn describe(roots: &[String], issuer: &[u8]) -> Result<TlsInfo, CertificateError> {
+    let issuer = parse(issuer)?;
+    Ok(TlsInfo {
+        trust_root: roots.concat(),
+        cert_issuer_subject: STANDARD.encode(issuer.subject().as_raw()),
+        cert_issuer_public_key: STANDARD.encode(issuer.public_key().raw),
+    })
+}
+
+/// The identifier of an authority's key, where its certificate names one.
+pub(crate) fn key_identifier(der: &[u8]) -> Result<Option<Vec<u8>>, CertificateError> {
     let certificate = parse(der)?;
-    if !certificate.is_ca() {
-        return Err(CaError::NotAnAuthority);
-    }
-    let end = timestamp(certificate.validity().not_after)?;
-    Ok((certificate.public_key().raw.to_vec(), end))
+    let extensions = certificate.iter_extensions().map(|extension| extension.parsed_extension());
+    let mut identifiers = extensions.filter_map(|extension| {
+        if let ParsedExtension::SubjectKeyIdentifier(identifier) = extension { Some(identifier.0.to_vec()) } else { None }
+    });
+    Ok(identifiers.next())
 }
 
-/// Whether a public key (DER) is the one of a key pair.
-pub(crate) fn public_key_matches(public_key: &[u8], pair: &rcgen::KeyPair) -> bool {
-    use rcgen::PublicKeyData;
-    pair.subject_public_key_info() == public_key
+/// Whether a certificate has the subject of an authority, and names it as its issuer, byte by byte.
+pub(crate) fn is_named_like(der: &[u8], authority: &[u8]) -> Result<bool, CertificateError> {
+    let (certificate, authority) = (parse(der)?, parse(authority)?);
+    let name = authority.subject().as_raw();
+    Ok(certificate.subject().as_raw() == name && certificate.issuer().as_raw() == name)
 }
 
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
+/// Reads a certificate: all of the bytes, and not too many.
+pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     if der.len() > MAX_PEM_LENGTH {
         return Err(CertificateError::TooLong { length: der.len(), limit: MAX_PEM_LENGTH });
     }
@@ -138,7 +165,8 @@ fn role_of(unit: &str) -> Option<Role> {
     [Role::Worker, Role::Manager].into_iter().find(|role| role.organizational_unit() == unit)
 }
 
-fn timestamp(time: ASN1Time) -> Result<Timestamp, CertificateError> {
+/// A time in a certificate.
+pub(crate) fn timestamp(time: ASN1Time) -> Result<Timestamp, CertificateError> {
     Timestamp::from_second(time.timestamp()).map_err(|_| CertificateError::Malformed)
 }
 
@@ -174,6 +202,31 @@ mod tests {
         assert_eq!(info.trust_root, roots.concat());
         assert_eq!(info.cert_issuer_public_key, STANDARD.encode(root.public_key().raw));
         assert_eq!(tls_info(&node_certificate_pem(DAY), &roots[..1]), Err(CertificateError::UnknownIssuer));
+    }
+
+    #[test]
+    fn a_certificate_is_issued_by_the_authority_that_signed_it_and_no_namesake() {
+        let other = Authority::generate("swarm-ca", now()).expect("an authority");
+        let certificate = node_certificate_pem(DAY);
+
+        assert_eq!(is_issued_by(&certificate, authority().certificate_pem()), Ok(true));
+        assert_eq!(is_issued_by(&certificate, other.certificate_pem()), Ok(false));
+        assert!(is_issued_by(&certificate, "no certificate").is_err());
+    }
+
+    #[test]
+    fn the_issuer_may_be_one_that_is_linked_to_a_root() {
+        let old = Authority::generate("swarm-ca", now()).expect("an authority");
+        let link = old.cross_sign(authority(), now()).expect("a certificate");
+        let chain = node_certificate_pem(DAY) + &link;
+        let roots = [old.certificate_pem().to_owned()];
+
+        let info = tls_info(&chain, &roots).expect("the link leads to the root");
+
+        let new = swarm_tls_info(&[authority().certificate_pem().to_owned()]).expect("a root");
+        assert_eq!(info.trust_root, roots[0]);
+        assert_eq!(info.cert_issuer_public_key, new.cert_issuer_public_key);
+        assert_eq!(CertificateInfo::from_pem(&chain), CertificateInfo::from_pem(&node_certificate_pem(DAY)));
     }
 
     #[test]

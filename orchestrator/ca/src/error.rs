@@ -21,12 +21,21 @@ pub enum CaError {
     /// The authority's certificate could not be read.
     #[error("failed to read the authority's certificate")]
     Certificate(#[from] CertificateError),
+    /// The authority's key could not be read.
+    #[error("failed to read the authority's key")]
+    Key(#[source] CertificateError),
     /// The certificate given is not one that may sign.
     #[error("the certificate is not one of an authority")]
     NotAnAuthority,
     /// The authority's key does not belong to its certificate.
     #[error("the authority's key does not belong to its certificate")]
     KeyMismatch,
+    /// The authority's key is of a kind, or in a form, that nothing is signed with here.
+    #[error("the authority's key is not ECDSA P-256 or P-384 nor RSA of 2048 bits or more")]
+    UnsupportedKey,
+    /// The name of the authority could not be written in the same bytes again.
+    #[error("the subject of the authority's certificate has parts that cannot be written into other certificates")]
+    UnusableName,
     /// A time lies outside what a certificate can say.
     #[error("the time {0} cannot be written into a certificate")]
     TimeOutOfRange(jiff::Timestamp),

@@ -22,11 +22,11 @@ mod testing;
 mod token;
 
 pub use authority::{Authority, NodeSubject};
-pub use certificate::{CertificateInfo, common_name, tls_info};
+pub use certificate::{CertificateInfo, common_name, is_issued_by, swarm_tls_info, tls_info};
 pub use crypto::install_crypto;
 pub use error::{CaError, CertificateError};
 pub use generate::{generate_gossip_key, generate_join_secret, secrets_match};
 pub use key_pair::KeyPair;
-pub use pem::{certificate_der, normalize_certificate, private_key_der};
+pub use pem::{certificate_chain, certificate_der, normalize_certificate, private_key_der};
 pub use renewal::renewal_delay;
 pub use token::{InvalidJoinToken, JoinToken};

@@ -10,6 +10,10 @@ use crate::CertificateError;
 
 /// The longest PEM text that is looked at; a P-256 certificate has about 800 bytes, one with RSA 4096 about 2,500.
 pub(crate) const MAX_PEM_LENGTH: usize = 16 * 1024;
+/// The longest text of a chain.
+const MAX_CHAIN_PEM_LENGTH: usize = 64 * 1024;
+/// Certificates in one chain: a server's, and what links it to former roots.
+const MAX_CHAIN_LENGTH: usize = 8;
 /// Characters in a line of PEM (RFC 7468).
 const LINE_LENGTH: usize = 64;
 
@@ -22,6 +26,21 @@ pub fn certificate_der(pem: &str) -> Result<CertificateDer<'static>, Certificate
     let mut blocks = CertificateDer::pem_slice_iter(pem.as_bytes());
     match (blocks.next(), blocks.next()) {
         (Some(Ok(der)), None) => Ok(der),
+        _ => Err(CertificateError::NotPem { expected: "certificate" }),
+    }
+}
+
+/// Reads the certificates in a PEM text: a certificate, and what links it to a root.
+///
+/// # Errors
+/// The text is too long, or has no certificate, or more than a chain of ours.
+pub fn certificate_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    if pem.len() > MAX_CHAIN_PEM_LENGTH {
+        return Err(CertificateError::TooLong { length: pem.len(), limit: MAX_CHAIN_PEM_LENGTH });
+    }
+    let blocks = CertificateDer::pem_slice_iter(pem.as_bytes()).take(MAX_CHAIN_LENGTH + 1);
+    match blocks.collect::<Result<Vec<_>, _>>() {
+        Ok(chain) if !chain.is_empty() && chain.len() <= MAX_CHAIN_LENGTH => Ok(chain),
         _ => Err(CertificateError::NotPem { expected: "certificate" }),
     }
 }
@@ -93,6 +112,21 @@ mod tests {
         check(key.expose());
         check(&format!("{certificate}{certificate}"));
         check(&"x".repeat(MAX_PEM_LENGTH + 1));
+    }
+
+    #[test]
+    fn a_chain_has_one_certificate_and_few_links() {
+        let certificate = authority().certificate_pem().to_owned();
+        let check = |text: &str, expected: Option<usize>| {
+            assert_eq!(certificate_chain(text).ok().map(|chain| chain.len()), expected, "{text}");
+        };
+
+        check("", None);
+        check(&certificate, Some(1));
+        check(&certificate.repeat(MAX_CHAIN_LENGTH), Some(MAX_CHAIN_LENGTH));
+        check(&certificate.repeat(MAX_CHAIN_LENGTH + 1), None);
+        check(&certificate[..certificate.len() / 2], None);
+        check(&"x".repeat(MAX_CHAIN_PEM_LENGTH + 1), None);
     }
 
     #[test]

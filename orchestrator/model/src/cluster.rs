@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterId, Meta, NodeId, RaftId, Secret};
+use crate::{ClusterId, Meta, NodeId, RaftId, RootCa, Secret};
 
 /// The swarm as the store keeps it. There is exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +44,6 @@ pub struct ClusterState {
     pub default_addr_pool: Vec<String>,
     /// Prefix length of an overlay's subnet.
     pub subnet_size: u32,
-}
-
-/// The authority that signs node certificates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RootCa {
-    /// Certificates that are trusted (PEM, one each); the first one signs.
-    pub roots: Vec<String>,
-    /// Key of the first root, PEM (PKCS #8).
-    pub key: Secret,
 }
 
 /// The secret halves of the join tokens: 25 base-36 digits each.
@@ -185,12 +176,12 @@ pub struct CaConfig {
     /// Authorities outside the swarm.
     #[serde(rename = "ExternalCAs", skip_serializing_if = "Vec::is_empty")]
     pub external_cas: Vec<ExternalCa>,
-    /// A root to change to.
+    /// A root to change to; in requests only, the store keeps none.
     #[serde(rename = "SigningCACert", skip_serializing_if = "String::is_empty")]
     pub signing_ca_cert: String,
-    /// Its key. Never shown.
-    #[serde(rename = "SigningCAKey", skip_serializing_if = "String::is_empty")]
-    pub signing_ca_key: String,
+    /// Its key; in requests only, the store keeps none.
+    #[serde(rename = "SigningCAKey", skip_serializing_if = "Secret::is_empty")]
+    pub signing_ca_key: Secret,
     /// Raised to force a new root.
     #[serde(skip_serializing_if = "is_zero")]
     pub force_rotate: u64,
@@ -202,9 +193,17 @@ impl Default for CaConfig {
             node_cert_expiry: 7_776_000_000_000_000,
             external_cas: Vec::new(),
             signing_ca_cert: String::new(),
-            signing_ca_key: String::new(),
+            signing_ca_key: Secret::default(),
             force_rotate: 0,
         }
+    }
+}
+
+impl CaConfig {
+    /// The settings as they are kept: a root that was asked for is an act, and its key no setting.
+    #[must_use]
+    pub fn without_root(self) -> Self {
+        Self { signing_ca_cert: String::new(), signing_ca_key: Secret::default(), ..self }
     }
 }
 

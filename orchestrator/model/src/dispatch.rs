@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{GossipKey, Node, NodeDescription, NodeId, SessionId};
+use crate::{GossipKey, Node, NodeDescription, NodeId, SessionId, TlsInfo};
 
 /// Opens a session: the agent says who and what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub struct SessionMessage {
     pub members: Vec<ManagerPeer>,
     /// The keys of the gossip, newest first.
     pub gossip_keys: Vec<GossipKey>,
-    /// The roots to trust, PEM, one each.
+    /// The roots to trust, PEM, one each; the first one signs, and a certificate of another one is to be renewed.
     pub roots: Vec<String>,
     /// The authority (PEM) of the API's clients; sent to managers only.
     pub client_ca: Option<String>,
@@ -59,6 +59,9 @@ pub struct HeartbeatRequest {
     pub scheduling_delay_ms: u64,
     /// Members that the node's gossip holds for dead.
     pub gossip_dead: Vec<NodeId>,
+    /// The trust of the node, where it is another one than it last told; kept on its disk before it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsInfo>,
 }
 
 /// When to send the next heartbeat.

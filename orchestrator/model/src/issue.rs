@@ -41,8 +41,8 @@ pub struct IssueResponse {
     pub node_id: NodeId,
     /// The role in the certificate.
     pub role: Role,
-    /// The certificate, PEM.
+    /// The certificate, PEM; while the swarm changes its root, one that links it to the former root follows.
     pub certificate: String,
-    /// The roots, PEM, one each.
+    /// The roots, PEM, one each; the first one signs.
     pub roots: Vec<String>,
 }

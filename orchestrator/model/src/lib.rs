@@ -16,13 +16,14 @@ mod issue;
 mod membership;
 mod meta;
 mod node;
+mod root_ca;
 mod secret;
 mod validate;
 
 pub use bootstrap::{BOOTSTRAP_FORMAT, Bootstrap, Host, RosterEntry, Seed};
 pub use cluster::{
     CaConfig, Cluster, ClusterState, DispatcherConfig, EncryptionConfig, ExternalCa, GossipKey, JoinSecrets, LogDriver,
-    OrchestrationConfig, RaftConfig, RemovedNode, RootCa, SwarmSpec, TaskDefaults,
+    OrchestrationConfig, RaftConfig, RemovedNode, SwarmSpec, TaskDefaults,
 };
 pub use control::{Caller, ControlRequest, ControlResponse, ReadPoint, Rotation};
 pub use dispatch::{HeartbeatRequest, HeartbeatResponse, ManagerPeer, SessionMessage, SessionRequest};
@@ -36,6 +37,7 @@ pub use node::{
     Availability, EngineDescription, Node, NodeDescription, NodeHealth, NodeSpec, NodeState, NodeStatus, Platform,
     Plugin, RaftMember, Resources, Role, TlsInfo,
 };
+pub use root_ca::{RootCa, RootRotation, Signer};
 pub use secret::Secret;
 pub use validate::{is_valid_name, parse_cidr, validate_swarm_spec};
 

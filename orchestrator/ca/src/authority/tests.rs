@@ -134,6 +134,70 @@ fn two_certificates_of_one_key_have_different_serial_numbers() {
 }
 
 #[test]
+fn who_trusts_an_authority_believes_those_it_vouches_for() {
+    let old = Authority::generate("swarm-ca", now()).expect("an authority");
+    let link = certificate_der(&old.cross_sign(authority(), now()).expect("a certificate")).expect("a certificate");
+    let stranger = Authority::generate("swarm-ca", now()).expect("an authority");
+    let leaf = certificate_der(&node_certificate_pem(DAY)).expect("a certificate");
+    let believes = |trusted: &Authority, links: &[CertificateDer<'_>]| {
+        let verifier = WebPkiClientVerifier::builder(roots_of(trusted)).build().expect("a verifier");
+        verifier.verify_client_cert(&leaf, links, unix_time(now())).is_ok()
+    };
+
+    assert!(believes(authority(), &[]));
+    assert!(believes(authority(), std::slice::from_ref(&link)));
+    assert!(believes(&old, std::slice::from_ref(&link)));
+    assert!(!believes(&old, &[]));
+    assert!(!believes(&stranger, &[link]));
+}
+
+#[test]
+fn a_link_ends_with_the_first_of_its_two_authorities() {
+    let older = Authority::generate("swarm-ca", now() - DAY * 400).expect("an authority");
+    let link = older.cross_sign(authority(), now()).expect("a certificate");
+    let read = Authority::from_pem(&link, &authority().key_pem()).expect("an authority");
+
+    assert_eq!(read.not_after(), older.not_after());
+    assert!(read.has_key_of(authority()) && !read.has_key_of(&older));
+}
+
+/// Authorities as `openssl` makes them: the kind of key, and the form it is written in.
+#[test]
+fn an_authority_of_somebody_elses_making_signs_nodes() {
+    let check = |certificate: &str, key: &str| {
+        let given = Authority::from_pem(certificate, &Secret::new(key)).expect("an authority");
+        given.check_name().expect("a name of usual parts");
+        let pem = given.issue_node(key_pair().csr_pem(), &subject(), DAY, given.not_before() + DAY).expect("a certificate");
+        let old = Authority::generate("swarm-ca", given.not_before()).expect("an authority");
+        let link = old.cross_sign(&given, given.not_before() + DAY).expect("a certificate");
+
+        let verifier = WebPkiClientVerifier::builder(roots_of(&old)).build().expect("a verifier");
+        let (leaf, link) = (certificate_der(&pem).expect("a leaf"), certificate_der(&link).expect("a link"));
+        verifier.verify_client_cert(&leaf, &[link], unix_time(given.not_before() + DAY * 2)).expect("a chain to the old root");
+        assert_eq!(crate::is_issued_by(&pem, certificate), Ok(true));
+    };
+
+    check(include_str!("../../tests/data/p256.pem"), include_str!("../../tests/data/p256-sec1-key.pem"));
+    check(include_str!("../../tests/data/p256.pem"), include_str!("../../tests/data/p256-pkcs8-key.pem"));
+    check(include_str!("../../tests/data/p384.pem"), include_str!("../../tests/data/p384-sec1-key.pem"));
+    check(include_str!("../../tests/data/rsa.pem"), include_str!("../../tests/data/rsa-pkcs1-key.pem"));
+}
+
+#[test]
+fn keys_and_names_that_nothing_can_be_signed_with_are_refused() {
+    let check = |certificate: &str, key: &str, expected: &str| {
+        let refused = Authority::from_pem(certificate, &Secret::new(key)).expect_err("not usable");
+        assert_eq!(format!("{refused:?}"), expected);
+    };
+    let (p256, key) = (include_str!("../../tests/data/p256.pem"), include_str!("../../tests/data/p256-sec1-key.pem"));
+
+    check(p256, include_str!("../../tests/data/ed25519-key.pem"), "UnsupportedKey");
+    check(p256, include_str!("../../tests/data/p521-key.pem"), "UnsupportedKey");
+    check(p256, "no key", "Key(NotPem { expected: \"private key\" })");
+    check(include_str!("../../tests/data/two-units.pem"), key, "UnusableName");
+}
+
+#[test]
 fn debug_shows_nothing_of_the_key() {
     assert!(!format!("{:?}", authority()).contains("PRIVATE"));
 }
@@ -148,9 +212,13 @@ fn swap_a_signature_byte(csr: &str) -> String {
 }
 
 fn roots() -> Arc<RootCertStore> {
+    roots_of(authority())
+}
+
+fn roots_of(authority: &Authority) -> Arc<RootCertStore> {
     install_crypto();
     let mut roots = RootCertStore::empty();
-    roots.add(certificate_der(authority().certificate_pem()).expect("a certificate")).expect("a root");
+    roots.add(certificate_der(authority.certificate_pem()).expect("a certificate")).expect("a root");
     Arc::new(roots)
 }
 
