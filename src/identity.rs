@@ -229,7 +229,7 @@ impl Identity {
         Seed {
             spec: SwarmSpec::default(),
             created_at: self.created_at,
-            root_ca: RootCa { roots: vec![self.root_certificate.clone()], key: self.root_key.clone() },
+            root_ca: RootCa::new(self.root_certificate.as_str(), self.root_key.clone()),
             join_secrets: self.join_secrets.clone(),
             client_ca: Some(self.client_ca_certificate.clone()),
             data_path_port: DATA_PATH_PORT,

@@ -3,7 +3,7 @@
 //! ```text
 //!  session ── the managers' messages ──> view: what the node, the gossip and the renewal go by
 //!     ▲  └─ heartbeats: scheduling delay, who is dead in gossip
-//!  renewal ── a new key and certificate, kept by the node before it is used ──> view: role
+//!  renewal ── a new key and certificate, kept by the node before it is used ──> view: role, certificate
 //!  gossip  ── keys and roster from the session ──> who is alive
 //! ```
 //!
@@ -43,11 +43,14 @@ use remotes::Remotes;
 use renew::Renewal;
 use session::SessionLoop;
 
-/// Keeps a new identity where it survives a crash, before it is used.
+/// Keeps a new identity, and whom to trust, where they survive a crash, before the managers hear of them.
 #[async_trait]
 pub trait IdentityKeeper: Debug + Send + Sync {
     /// On return the identity is on disk.
     async fn keep(&self, identity: &Identity, role: Role) -> Result<(), SwarmError>;
+
+    /// On return the roots (PEM, one each) are on disk.
+    async fn keep_roots(&self, roots: &[String]) -> Result<(), SwarmError>;
 }
 
 /// What a node says when its agent ends.
@@ -69,9 +72,9 @@ pub struct AgentView {
     pub message: Option<Arc<SessionMessage>>,
     /// The role in the certificate in use.
     pub role: Role,
-    /// The certificate in use, PEM.
+    /// The certificate in use, PEM, and what links it to a root.
     pub certificate: String,
-    /// The roots that are trusted, PEM, one each.
+    /// The roots that are trusted and kept, PEM, one each.
     pub roots: Vec<String>,
     /// Why there is no session; empty while there is.
     pub error: String,
@@ -168,7 +171,7 @@ impl Agent {
         let renewal = Renewal {
             tls: parts.tls.clone(),
             connector: parts.connector.clone(),
-            keeper: parts.keeper,
+            keeper: Arc::clone(&parts.keeper),
             view: view.clone(),
             is_first_key: parts.is_first_key,
             clock: parts.clock,
@@ -182,6 +185,7 @@ impl Agent {
             tls: parts.tls,
             connector: parts.connector,
             remotes: Remotes::new(parts.managers, first),
+            keeper: parts.keeper,
             leader: parts.leader,
             gossip: liveness.clone(),
             farewell: parts.farewell,

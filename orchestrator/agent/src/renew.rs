@@ -1,7 +1,8 @@
 //! Keeps the node's certificate young and of the right role. Every key is born here and never leaves.
 //!
 //! A new certificate is asked for between 50 and 80 % of the old one's life, at once when the managers give the node
-//! another role, and once after the first session of a node whose first key was made on the workstation.
+//! another role or when another root signs, and once after the first session of a node whose first key was made on the
+//! workstation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,15 +67,19 @@ impl Renewal {
         }
     }
 
-    /// Asks until there is a new certificate in use.
+    /// Asks until there is a new certificate in use, and it is what the managers want.
     async fn renew(&mut self) {
         let mut backoff = Backoff::new();
-        loop {
+        let mut is_renewed = false;
+        while !is_renewed || is_wanted(&self.view.borrow(), self.is_first_key) {
             match self.attempt().await {
-                Ok(()) => return,
+                Ok(()) => is_renewed = true,
                 Err(reason) => warn!(reason, "failed to renew the certificate; trying again"),
             }
-            tokio::time::sleep(backoff.next(&mut self.rng)).await;
+            if !is_renewed || is_wanted(&self.view.borrow(), self.is_first_key) {
+                // What the managers want may have changed on the way, and the message that says so be on its own.
+                tokio::time::sleep(backoff.next(&mut self.rng)).await;
+            }
         }
     }
 
@@ -125,17 +130,30 @@ impl Renewal {
     }
 }
 
-/// Waits until the managers want another role of the node than its certificate has, or until the first session stands
-/// of a node whose key was not born here.
+/// Waits until the managers want another certificate than the one in use.
 async fn wanted(view: &mut watch::Receiver<AgentView>, is_first_key: bool) {
-    let is_wanted = |view: &AgentView| {
-        let is_due = |message: &SessionMessage| is_first_key || message.node.state.role != view.role;
-        view.manager.is_some() && view.message.as_deref().is_some_and(is_due)
-    };
-    if view.wait_for(is_wanted).await.is_err() {
+    if view.wait_for(|view| is_wanted(view, is_first_key)).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
+
+/// Whether the managers want another certificate of the node: of another role, of the root that signs now, or the first
+/// one whose key was born here.
+fn is_wanted(view: &AgentView, is_first_key: bool) -> bool {
+    let is_due = |message: &SessionMessage| {
+        is_first_key || message.node.state.role != view.role || !is_of_signer(&view.certificate, &message.roots)
+    };
+    view.manager.is_some() && view.message.as_deref().is_some_and(is_due)
+}
+
+/// Whether the first of the roots, the one that signs, has signed the certificate. A root that cannot be read has
+/// signed none, and no renewal would change that.
+fn is_of_signer(certificate: &str, roots: &[String]) -> bool {
+    roots.first().is_none_or(|root| ca::is_issued_by(certificate, root).unwrap_or(true))
+}
+
+#[cfg(test)]
+mod tests;
 
 impl std::fmt::Debug for Renewal {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -29,7 +29,7 @@ use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
 use crate::remotes::{Remote, Remotes};
-use crate::{AgentView, Farewell};
+use crate::{AgentView, Farewell, IdentityKeeper};
 
 /// How long a manager has to open a session, and to answer a heartbeat.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -49,6 +49,7 @@ pub(crate) struct SessionLoop {
     pub(crate) tls: TlsState,
     pub(crate) connector: Connector,
     pub(crate) remotes: Remotes,
+    pub(crate) keeper: Arc<dyn IdentityKeeper>,
     /// Where this node's own manager knows the leader to be.
     pub(crate) leader: watch::Receiver<Option<SocketAddr>>,
     pub(crate) gossip: watch::Receiver<GossipView>,
@@ -146,7 +147,9 @@ impl SessionLoop {
         info!(manager = %remote.addr, %session, "session opened");
         *previous = Some(session.clone());
         self.remotes.settled();
-        self.take(remote, first);
+        if let Err(ended) = self.take(remote, first).await {
+            return ended;
+        }
         self.hold(&client, remote, &session, &description, &mut messages, cancel).await
     }
 
@@ -161,8 +164,11 @@ impl SessionLoop {
         cancel: &CancellationToken,
     ) -> Ended {
         let first_beat = Duration::from_millis(self.rng.random_range(500..1000));
-        let gossip = self.gossip.clone();
-        let mut beats = std::pin::pin!(beat(client, session, gossip, first_beat));
+        let (gossip, mut view) = (self.gossip.clone(), self.view.subscribe());
+        let tls = watch::Sender::new(description.tls.clone());
+        // The first message may have changed it already.
+        view.mark_changed();
+        let mut beats = std::pin::pin!(beat(client, session, gossip, tls.subscribe(), first_beat));
         let mut describe = tokio::time::interval_at(Instant::now() + DESCRIBE, DESCRIBE);
         loop {
             tokio::select! {
@@ -173,12 +179,24 @@ impl SessionLoop {
                 ended = &mut beats => return ended,
                 // Cancel-safe: a message is either returned or still in the stream.
                 message = messages.message() => match message {
-                    Ok(Some(message)) => self.take(remote, message),
+                    Ok(Some(message)) => if let Err(ended) = self.take(remote, message).await {
+                        return ended;
+                    },
                     Ok(None) => return Ended::Broken("the manager ended the session".to_owned()),
                     Err(status) => return ended_by(&status),
                 },
+                // A new certificate, or other roots: the next heartbeat tells, and goes out at once.
+                Ok(()) = view.changed() => {
+                    let now = self.tls_info();
+                    tls.send_if_modified(|told| {
+                        let is_news = *told != now;
+                        *told = now;
+                        is_news
+                    });
+                }
                 _ = describe.tick() => {
-                    if self.describe() != *description {
+                    let machine = NodeDescription { tls: description.tls.clone(), ..self.engine.describe() };
+                    if machine != *description {
                         return Ended::DescriptionChanged;
                     }
                 }
@@ -193,29 +211,47 @@ impl SessionLoop {
     }
 
     /// Takes what the managers say into use.
-    fn take(&mut self, remote: &Remote, message: SessionMessage) {
+    async fn take(&mut self, remote: &Remote, message: SessionMessage) -> Result<(), Ended> {
         self.remotes.learn(&message.managers);
-        let cluster_id = self.tls.certificate().map(|certificate| certificate.cluster_id);
-        let trust = Trust { roots: message.roots.clone(), cluster_id };
-        if let Err(error) = self.tls.set_trust(&trust) {
-            warn!(%error, "the roots that the managers sent cannot be used; trusting those from before");
-        }
+        let is_trusted = self.trust(&message.roots).await?;
         self.view.send_modify(|view| {
             view.manager = Some(remote.clone());
-            view.roots.clone_from(&message.roots);
+            if is_trusted {
+                view.roots.clone_from(&message.roots);
+            }
             view.message = Some(Arc::new(message));
             view.error.clear();
         });
+        Ok(())
+    }
+
+    /// Trusts these roots; `false` where they cannot be used. They are kept before anybody hears of it: the managers
+    /// must be able to forget a root that every node has said it can do without.
+    async fn trust(&self, roots: &[String]) -> Result<bool, Ended> {
+        let cluster_id = self.tls.certificate().map(|certificate| certificate.cluster_id);
+        if let Err(error) = self.tls.set_trust(&Trust { roots: roots.to_vec(), cluster_id }) {
+            warn!(%error, "the roots that the managers sent cannot be used; trusting those from before");
+            return Ok(false);
+        }
+        if self.view.borrow().roots == roots {
+            return Ok(true);
+        }
+        let kept = self.keeper.keep_roots(roots).await;
+        kept.map(|()| true).map_err(|error| Ended::Broken(format!("failed to keep the swarm's roots: {error}")))
     }
 
     /// What the node says of itself, the trust of its certificate included.
     fn describe(&self) -> NodeDescription {
+        NodeDescription { tls: self.tls_info(), ..self.engine.describe() }
+    }
+
+    /// Who issued the node's certificate, and whom it trusts.
+    fn tls_info(&self) -> TlsInfo {
         let view = self.view.borrow();
-        let tls = ca::tls_info(&view.certificate, &view.roots).unwrap_or_else(|error| {
+        ca::tls_info(&view.certificate, &view.roots).unwrap_or_else(|error| {
             warn!(%error, "the node's certificate is of none of the roots that it trusts");
             TlsInfo::default()
-        });
-        NodeDescription { tls, ..self.engine.describe() }
+        })
     }
 
     /// Tells the manager that the silence to come is no loss. Best effort: a lost farewell is a lost session.
@@ -261,17 +297,19 @@ async fn open(client: &DispatcherClient, request: SessionRequest) -> Result<(Ses
     }
 }
 
-/// Sends heartbeats until one is not answered.
+/// Sends heartbeats until one is not answered; at once where the node's trust is another one.
 async fn beat(
     client: &DispatcherClient,
     session: &SessionId,
     gossip: watch::Receiver<GossipView>,
+    mut tls: watch::Receiver<TlsInfo>,
     first: Duration,
 ) -> Ended {
     let mut pause = first;
     loop {
-        tokio::time::sleep(pause).await;
-        let request = heartbeat(session, &gossip.borrow());
+        let is_news = matches!(tokio::time::timeout(pause, tls.changed()).await, Ok(Ok(())));
+        let told = is_news.then(|| tls.borrow().clone());
+        let request = HeartbeatRequest { tls: told, ..heartbeat(session, &gossip.borrow()) };
         match tokio::time::timeout(ANSWER, client.heartbeat(request)).await {
             Ok(Ok(answer)) => pause = Duration::from_millis(answer.period_ms),
             Ok(Err(status)) => return ended_by(&status),
@@ -287,6 +325,7 @@ fn heartbeat(session: &SessionId, gossip: &GossipView) -> HeartbeatRequest {
         is_leaving: false,
         scheduling_delay_ms: u64::try_from(gossip.scheduling_delay.as_millis()).unwrap_or(u64::MAX),
         gossip_dead: gossip.dead(),
+        tls: None,
     }
 }
 

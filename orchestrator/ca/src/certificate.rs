@@ -128,7 +128,11 @@ pub(crate) fn key_identifier(der: &[u8]) -> Result<Option<Vec<u8>>, CertificateE
     let certificate = parse(der)?;
     let extensions = certificate.iter_extensions().map(|extension| extension.parsed_extension());
     let mut identifiers = extensions.filter_map(|extension| {
-        if let ParsedExtension::SubjectKeyIdentifier(identifier) = extension { Some(identifier.0.to_vec()) } else { None }
+        if let ParsedExtension::SubjectKeyIdentifier(identifier) = extension {
+            Some(identifier.0.to_vec())
+        } else {
+            None
+        }
     });
     Ok(identifiers.next())
 }
@@ -218,7 +222,8 @@ mod tests {
     fn the_issuer_may_be_one_that_is_linked_to_a_root() {
         let old = Authority::generate("swarm-ca", now()).expect("an authority");
         let link = old.cross_sign(authority(), now()).expect("a certificate");
-        let chain = node_certificate_pem(DAY) + &link;
+        let certificate = node_certificate_pem(DAY);
+        let chain = format!("{certificate}{link}");
         let roots = [old.certificate_pem().to_owned()];
 
         let info = tls_info(&chain, &roots).expect("the link leads to the root");
@@ -226,7 +231,7 @@ mod tests {
         let new = swarm_tls_info(&[authority().certificate_pem().to_owned()]).expect("a root");
         assert_eq!(info.trust_root, roots[0]);
         assert_eq!(info.cert_issuer_public_key, new.cert_issuer_public_key);
-        assert_eq!(CertificateInfo::from_pem(&chain), CertificateInfo::from_pem(&node_certificate_pem(DAY)));
+        assert_eq!(CertificateInfo::from_pem(&chain), CertificateInfo::from_pem(&certificate));
     }
 
     #[test]

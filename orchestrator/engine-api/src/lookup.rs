@@ -54,7 +54,7 @@ mod tests {
 
     fn read() -> SwarmRead {
         let nodes = [node(FIRST, "node-1"), node(SECOND, "twin"), node(THIRD, "twin")];
-        let root_ca = RootCa { roots: Vec::new(), key: model::Secret::default() };
+        let root_ca = RootCa::new("", model::Secret::default());
         let join_secrets = JoinSecrets { worker: model::Secret::default(), manager: model::Secret::default() };
         let state = ClusterState {
             root_ca,

@@ -99,18 +99,19 @@ impl Certificates {
     ) -> Result<IssueResponse, SwarmError> {
         let root_ca = &cluster.state.root_ca;
         let internal = |error: ca::CaError| SwarmError::internal(chain(&error));
-        let root = root_ca.roots.first().ok_or_else(|| SwarmError::internal("the swarm has no root certificate"))?;
-        let authority = Authority::from_pem(root, &root_ca.key).map_err(internal)?;
+        let signer = root_ca.signer().ok_or_else(|| SwarmError::internal("the swarm has no root certificate"))?;
+        let authority = Authority::from_pem(signer.certificate, signer.key).map_err(internal)?;
         let subject = NodeSubject {
             node_id: node_id.clone(),
             role,
             cluster_id: cluster.id.clone(),
             addresses: addr.into_iter().collect(),
         };
-        let certificate = authority
+        let mut certificate = authority
             .issue_node(csr, &subject, certificate_life(cluster), self.clock.now())
             .map_err(|error| SwarmError::invalid(chain(&error)))?;
-        Ok(IssueResponse { node_id, role, certificate, roots: root_ca.roots.clone() })
+        certificate.extend(root_ca.node_links());
+        Ok(IssueResponse { node_id, role, certificate, roots: root_ca.trusted() })
     }
 }
 
@@ -119,7 +120,7 @@ impl CertificatesService for Certificates {
     async fn roots(&self) -> Result<RootsResponse, Status> {
         let view = self.store.view();
         match view.cluster() {
-            Some(cluster) => Ok(RootsResponse { roots: cluster.state.root_ca.roots.clone() }),
+            Some(cluster) => Ok(RootsResponse { roots: cluster.state.root_ca.trusted() }),
             None => Err(rpc::to_status(unavailable("the swarm is being formed"))),
         }
     }

@@ -3,8 +3,8 @@
 //! Every rule is checked inside the same `store.update` that writes, so that two operators at once cannot slip
 //! past it together. The rules themselves are pure and live in [`rules`].
 //!
-//! Reads the swarm, nodes, members of raft. Writes the swarm's settings and join secrets, specs of nodes, removed
-//! nodes. Never changes raft's members: the role manager does, when it sees the spec.
+//! Reads the swarm, nodes, members of raft. Writes the swarm's settings and join secrets, the beginning of a change of
+//! its root, specs of nodes, removed nodes. Never changes raft's members: the role manager does, when it sees the spec.
 
 pub(crate) mod rules;
 #[cfg(test)]
@@ -18,6 +18,7 @@ use store::{Clock, Store, Transaction};
 use tracing::info;
 
 use crate::certificates::policy::certificate_life;
+use crate::root::{changed, given_root};
 use crate::words::unavailable;
 use rules::{Members, check_node_removal, check_node_update, check_swarm_update, no_such_node, with_removed};
 
@@ -59,23 +60,35 @@ impl Control {
             let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
             (ca::generate_join_secret(&mut *rng), ca::generate_join_secret(&mut *rng))
         };
-        self.store
+        let now = self.clock.now();
+        let given = given_root(&spec.ca_config, now)?;
+        let is_another_root = self
+            .store
             .update(move |tx| {
                 let view = tx.view();
                 let current = view.cluster().ok_or_else(|| unavailable("the swarm is being formed"))?;
                 check_swarm_update(&current.spec, &spec)?;
-                let name = current.spec.name.clone();
+                let is_forced = current.spec.ca_config.force_rotate != spec.ca_config.force_rotate;
+                let root_ca = changed(&current.state.root_ca, given.as_ref(), is_forced, now)?;
+                let (name, is_another_root) =
+                    (current.spec.name.clone(), root_ca.trusted() != current.state.root_ca.trusted());
                 tx.update_cluster(Some(version), |cluster| {
-                    cluster.spec = SwarmSpec { name, ..spec };
+                    cluster.spec = SwarmSpec { name, ca_config: spec.ca_config.without_root(), ..spec };
+                    cluster.state.root_ca = root_ca;
                     if rotation.worker_token {
                         cluster.state.join_secrets.worker = worker;
                     }
                     if rotation.manager_token {
                         cluster.state.join_secrets.manager = manager;
                     }
-                })
+                })?;
+                Ok(is_another_root)
             })
-            .await
+            .await?;
+        if is_another_root {
+            info!("another root signs from now on; the nodes change over to it");
+        }
+        Ok(())
     }
 
     async fn update_node(&self, id: NodeId, version: Version, spec: NodeSpec) -> Result<(), SwarmError> {

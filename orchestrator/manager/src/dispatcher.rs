@@ -91,6 +91,7 @@ impl Dispatcher {
             message: String::new(),
             addr: Some(request.addr.ip().to_string()),
             description: Some(request.description),
+            tls: None,
         };
         term.line().push(caller.node_id.clone(), change);
         Ok(stream)

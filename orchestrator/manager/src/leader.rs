@@ -3,18 +3,21 @@
 //! ```text
 //! raft says "you lead"  ──> barrier: all that was committed before is applied here
 //!                       ──> seed: the beginning of the swarm, where there is none yet
-//!                       ──> the term: dispatcher, its line to the store, role reconciler   one JoinSet, one token
+//!                       ──> the term: dispatcher, its line to the store, role and     one JoinSet, one token
+//!                                     root reconcilers
 //! leadership or a component ends ──> the rest is cancelled and awaited ──> the next term, if there is one
 //! ```
 //!
 //! Every component is built afresh from the store alone, so no timer of a former term can act in a later one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gossip::GossipView;
 use model::{NodeId, SwarmError};
 use raft::{Raft, RaftStatus};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::dispatcher::{Dispatcher, DispatcherTerm};
 use crate::roles::RoleReconciler;
+use crate::root::RootReconciler;
 use crate::seed::{self, Genesis};
 
 /// Before a term that ended while this member still leads is begun again.
@@ -37,6 +41,8 @@ pub(crate) struct Leader {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) gossip: watch::Receiver<GossipView>,
     pub(crate) genesis: Option<Genesis>,
+    /// Draws what the components of a term draw.
+    pub(crate) rng: Mutex<StdRng>,
 }
 
 impl Leader {
@@ -83,6 +89,8 @@ impl Leader {
         components.spawn(async move { ("status line", line.write_statuses().await) });
         let roles = RoleReconciler::new(self.me.clone(), self.store.clone(), self.raft.clone()).run(token.clone());
         components.spawn(async move { ("role reconciler", roles.await) });
+        let root = RootReconciler::new(self.store.clone(), self.fork_rng()).run(token.clone());
+        components.spawn(async move { ("root reconciler", root.await) });
         self.dispatcher.begin(dispatcher_term);
 
         let first = tokio::select! {
@@ -101,6 +109,10 @@ impl Leader {
             Some(Err(panic)) => Err(SwarmError::internal(panic.to_string())),
             None => Ok(()),
         }
+    }
+
+    fn fork_rng(&self) -> StdRng {
+        StdRng::from_rng(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The barrier, and the beginning of the swarm.

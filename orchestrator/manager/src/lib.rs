@@ -7,7 +7,7 @@
 //!                           ├ membership     ───────────┤
 //!                           └ dispatcher     ── down ───┤
 //!                                                       ▼
-//!  the leader's term   dispatcher term, role reconciler ─> store ─> raft
+//!  the leader's term   dispatcher term, role and root reconcilers ─> store ─> raft
 //!  every manager       proxy (reads and writes for the API), trust (roots and removed nodes at the door)
 //! ```
 //!
@@ -24,6 +24,7 @@ mod members;
 mod membership;
 mod proxy;
 mod roles;
+mod root;
 mod seed;
 #[cfg(test)]
 mod testing;
@@ -33,9 +34,10 @@ mod words;
 pub use consensus::RaftTransport;
 pub use dispatcher::{RESTART_ALLOWANCE, Session, Signs, TERM_GRACE, Verdict, judge};
 pub use proxy::{Access, Reading};
+pub use root::given_root;
 pub use seed::Genesis;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use gossip::GossipView;
@@ -115,6 +117,7 @@ impl Manager {
                 dispatcher: Arc::clone(&dispatcher),
                 gossip,
                 genesis,
+                rng: Mutex::new(StdRng::from_rng(&mut rng)),
             },
             dispatcher,
             store,

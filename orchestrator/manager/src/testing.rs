@@ -16,6 +16,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Genesis;
+use crate::control::rules::Members;
+
+/// A raft group without members, so that only the rules of the store decide.
+#[derive(Debug)]
+pub(crate) struct NoMembers;
+
+impl Members for NoMembers {
+    fn is_member(&self, _node: &NodeId) -> bool {
+        false
+    }
+
+    fn would_lose_quorum_without(&self, _node: &NodeId) -> bool {
+        false
+    }
+}
 
 /// A store of its own that answers for as long as this is held.
 #[derive(Debug)]
@@ -72,7 +87,7 @@ pub(crate) fn cluster(seed: u64) -> Cluster {
         meta: Meta::default(),
         spec: SwarmSpec::default(),
         state: ClusterState {
-            root_ca: RootCa { roots: vec![authority.certificate_pem().to_owned()], key: authority.key_pem() },
+            root_ca: RootCa::new(authority.certificate_pem(), authority.key_pem()),
             join_secrets: JoinSecrets {
                 worker: ca::generate_join_secret(&mut rng),
                 manager: ca::generate_join_secret(&mut rng),

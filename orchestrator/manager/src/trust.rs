@@ -34,7 +34,7 @@ pub(crate) async fn keep(store: &Store, tls: &TlsState, cancel: CancellationToke
 fn apply(cluster: &Cluster, tls: &TlsState) {
     let removed: Vec<NodeId> = cluster.state.removed_nodes.iter().map(|entry| entry.id.clone()).collect();
     tls.set_removed(&removed);
-    let trust = Trust { roots: cluster.state.root_ca.roots.clone(), cluster_id: Some(cluster.id.clone()) };
+    let trust = Trust { roots: cluster.state.root_ca.trusted(), cluster_id: Some(cluster.id.clone()) };
     if let Err(error) = tls.set_trust(&trust) {
         error!(%error, "the swarm's roots cannot be used; trusting those from before");
     }

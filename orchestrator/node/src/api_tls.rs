@@ -1,6 +1,8 @@
 //! The certificate of the Engine API on 2376: signed by the swarm's authority, which every manager holds in its store.
 //!
-//! Present only on managers, and only in a swarm that has a client authority. Reads the swarm. Writes nothing.
+//! Present only on managers, and only in a swarm that has a client authority. What links the authority to those before
+//! it goes along, so that a client that knows an older root only still finds the swarm, and may learn the new one.
+//! Reads the swarm. Writes nothing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -25,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What the Engine API serves TLS with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiTls {
-    /// This node's server certificate, PEM.
+    /// This node's server certificate, PEM, and what links it to former roots of the swarm.
     pub certificate: String,
     /// Its key, PEM (PKCS #8).
     pub key: Secret,
@@ -49,7 +51,7 @@ impl ApiCertificate {
     /// cancelled; then there is none any more.
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         let (_, mut watch) = self.store.view_and_watch();
-        let mut signed_for: Option<(Vec<String>, String)> = None;
+        let mut signed_for: Option<Wanted> = None;
         let mut due = Instant::now();
         loop {
             let view = self.store.view();
@@ -93,14 +95,15 @@ impl ApiCertificate {
     async fn sign(&self, cluster: &Cluster) -> Result<ApiTls, SwarmError> {
         let internal = |error: ca::CaError| SwarmError::internal(error.to_string());
         let root_ca = &cluster.state.root_ca;
-        let root = root_ca.roots.first().ok_or_else(|| SwarmError::internal("the swarm has no root certificate"))?;
+        let signer = root_ca.signer().ok_or_else(|| SwarmError::internal("the swarm has no root certificate"))?;
         let client_ca = cluster.state.client_ca.clone().ok_or_else(|| SwarmError::internal("no client authority"))?;
-        let authority = Authority::from_pem(root, &root_ca.key).map_err(internal)?;
+        let authority = Authority::from_pem(signer.certificate, signer.key).map_err(internal)?;
         let key = KeyPair::generate().map_err(internal)?;
         let names = [self.hostname.clone(), "localhost".to_owned()];
-        let certificate = authority
+        let mut certificate = authority
             .issue_server(key.csr_pem(), &self.addresses().await, &names, LIFE, self.clock.now())
             .map_err(internal)?;
+        certificate.extend(root_ca.api_links());
         Ok(ApiTls { certificate, key: key.key_pem(), client_ca })
     }
 
@@ -120,7 +123,19 @@ impl ApiCertificate {
     }
 }
 
-/// What a certificate is signed for: the roots and the client authority; nothing in a swarm made by hand.
-fn wanted(cluster: &Cluster) -> Option<(Vec<String>, String)> {
-    cluster.state.client_ca.clone().map(|client_ca| (cluster.state.root_ca.roots.clone(), client_ca))
+/// What a certificate is signed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    /// The root that signs.
+    root: String,
+    /// What links it to former ones.
+    links: Vec<String>,
+    client_ca: String,
+}
+
+/// What a certificate is to be signed for; nothing in a swarm made by hand.
+fn wanted(cluster: &Cluster) -> Option<Wanted> {
+    let (root_ca, client_ca) = (&cluster.state.root_ca, cluster.state.client_ca.clone()?);
+    let links = root_ca.api_links().map(ToOwned::to_owned).collect();
+    Some(Wanted { root: root_ca.signer()?.certificate.to_owned(), links, client_ca })
 }

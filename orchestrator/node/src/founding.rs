@@ -81,7 +81,10 @@ pub(crate) fn found(
     rng: &mut StdRng,
 ) -> Result<Founding, SwarmError> {
     let internal = |error: ca::CaError| SwarmError::internal(error.to_string());
-    let authority = Authority::generate("swarm-ca", now).map_err(internal)?;
+    let authority = match manager::given_root(&request.spec.ca_config, now)? {
+        Some(given) => given,
+        None => Authority::generate("swarm-ca", now).map_err(internal)?,
+    };
     let (cluster_id, node_id, raft_id) = (ClusterId::generate(rng), NodeId::generate(rng), RaftId::generate(rng));
     let key = KeyPair::generate().map_err(internal)?;
     let subject = NodeSubject {
@@ -103,9 +106,13 @@ pub(crate) fn found(
     let subnet_size = subnet_size(&request);
     let pools = request.default_addr_pool;
     let seed = Seed {
-        spec: SwarmSpec { name: "default".to_owned(), ..request.spec },
+        spec: SwarmSpec {
+            name: "default".to_owned(),
+            ca_config: request.spec.ca_config.without_root(),
+            ..request.spec
+        },
         created_at: now,
-        root_ca: RootCa { roots: vec![root.clone()], key: authority.key_pem() },
+        root_ca: RootCa::new(root.as_str(), authority.key_pem()),
         join_secrets: JoinSecrets { worker: ca::generate_join_secret(rng), manager: ca::generate_join_secret(rng) },
         client_ca: None,
         data_path_port: u16::try_from(request.data_path_port).ok().filter(|port| *port != 0).unwrap_or(DATA_PATH_PORT),

@@ -178,17 +178,16 @@ impl Member {
         }
     }
 
-    /// Keeps what the managers say.
+    /// Keeps who the managers are; the roots were kept before they were trusted.
     async fn learn(&mut self) {
         let Some(message) = self.view.borrow().message.clone() else {
             return;
         };
-        let (managers, roots) = (message.managers.clone(), message.roots.clone());
+        let managers = message.managers.clone();
         let kept = self.record.change(move |node| {
             if !managers.is_empty() {
                 node.managers = managers;
             }
-            node.roots = roots;
         });
         if let Err(error) = kept.await {
             error!(%error, "failed to keep what the managers said");

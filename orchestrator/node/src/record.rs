@@ -51,6 +51,11 @@ impl IdentityKeeper for Record {
         blocking(move || disk.keep_identity(&identity)).await?;
         self.change(|node| node.is_first_key = false).await
     }
+
+    async fn keep_roots(&self, roots: &[String]) -> Result<(), SwarmError> {
+        let roots = roots.to_vec();
+        self.change(move |node| node.roots = roots).await
+    }
 }
 
 /// Runs disk work where it blocks nobody.

@@ -71,7 +71,7 @@ fn cluster() -> Cluster {
         meta: model::Meta::default(),
         spec: SwarmSpec::default(),
         state: ClusterState {
-            root_ca: RootCa { roots: Vec::new(), key: secret() },
+            root_ca: RootCa::new("", secret()),
             join_secrets: JoinSecrets { worker: secret(), manager: secret() },
             gossip_keys: Vec::new(),
             client_ca: None,

@@ -167,13 +167,16 @@ fn an_authority_of_somebody_elses_making_signs_nodes() {
     let check = |certificate: &str, key: &str| {
         let given = Authority::from_pem(certificate, &Secret::new(key)).expect("an authority");
         given.check_name().expect("a name of usual parts");
-        let pem = given.issue_node(key_pair().csr_pem(), &subject(), DAY, given.not_before() + DAY).expect("a certificate");
+        let pem =
+            given.issue_node(key_pair().csr_pem(), &subject(), DAY, given.not_before() + DAY).expect("a certificate");
         let old = Authority::generate("swarm-ca", given.not_before()).expect("an authority");
         let link = old.cross_sign(&given, given.not_before() + DAY).expect("a certificate");
 
         let verifier = WebPkiClientVerifier::builder(roots_of(&old)).build().expect("a verifier");
         let (leaf, link) = (certificate_der(&pem).expect("a leaf"), certificate_der(&link).expect("a link"));
-        verifier.verify_client_cert(&leaf, &[link], unix_time(given.not_before() + DAY * 2)).expect("a chain to the old root");
+        verifier
+            .verify_client_cert(&leaf, &[link], unix_time(given.not_before() + DAY * 2))
+            .expect("a chain to the old root");
         assert_eq!(crate::is_issued_by(&pem, certificate), Ok(true));
     };
 

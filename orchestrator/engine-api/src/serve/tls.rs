@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ca::{CertificateError, certificate_der, private_key_der};
+use ca::{CertificateError, certificate_chain, certificate_der, private_key_der};
 use node::ApiTls;
 use rustls::crypto::ring;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
@@ -91,7 +91,7 @@ fn server_config(settings: &ApiTls) -> Result<ServerConfig, TlsSettingsError> {
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate_der(&settings.certificate)?], private_key_der(&settings.key)?)?;
+        .with_single_cert(certificate_chain(&settings.certificate)?, private_key_der(&settings.key)?)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

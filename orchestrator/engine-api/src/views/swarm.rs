@@ -32,21 +32,15 @@ impl ClusterView {
     /// Its root is no certificate.
     pub(crate) fn new(cluster: &Cluster) -> Result<Self, CertificateError> {
         let mut spec = cluster.spec.clone();
-        // A key is never shown, and a certificate without its key could not be sent back.
-        spec.ca_config.signing_ca_cert.clear();
-        spec.ca_config.signing_ca_key.clear();
-        let roots = &cluster.state.root_ca.roots;
-        let tls_info = match roots.first() {
-            Some(root) => TlsInfoView::from(&ca::tls_info(root, roots)?),
-            None => TlsInfoView::default(),
-        };
+        // None is kept; a key would never be shown, and a certificate without its key could not be sent back.
+        spec.ca_config = spec.ca_config.without_root();
+        let root_ca = &cluster.state.root_ca;
         Ok(Self {
             id: cluster.id.to_string(),
             meta: MetaView::from(&cluster.meta),
             spec,
-            tls_info,
-            // The root is changed nowhere yet; asking for it is refused.
-            root_rotation_in_progress: false,
+            tls_info: TlsInfoView::from(&ca::swarm_tls_info(&root_ca.trusted())?),
+            root_rotation_in_progress: root_ca.rotation.is_some(),
             default_addr_pool: cluster.state.default_addr_pool.clone(),
             subnet_size: cluster.state.subnet_size,
             data_path_port: cluster.state.data_path_port,
@@ -76,7 +70,7 @@ impl SwarmDocument {
     /// # Errors
     /// Its root is no certificate.
     pub(crate) fn new(cluster: &Cluster) -> Result<Self, CertificateError> {
-        let root = cluster.state.root_ca.roots.first().map_or("", String::as_str);
+        let root = cluster.state.root_ca.root().unwrap_or_default();
         let secrets = &cluster.state.join_secrets;
         let join_tokens = JoinTokensView {
             worker: JoinToken::new(root, &secrets.worker)?.to_string(),
@@ -100,13 +94,13 @@ mod tests {
         let authority = Authority::generate("swarm-ca", moment).unwrap();
         let mut spec = SwarmSpec::default();
         spec.ca_config.signing_ca_cert = "a certificate".to_owned();
-        spec.ca_config.signing_ca_key = "a key".to_owned();
+        spec.ca_config.signing_ca_key = Secret::new("a key");
         Cluster {
             id: "70ilmkj2f6sp2137c753w2nmt".parse().unwrap(),
             meta: Meta { version: Version(51), created_at: moment, updated_at: moment },
             spec,
             state: ClusterState {
-                root_ca: RootCa { roots: vec![authority.certificate_pem().to_owned()], key: authority.key_pem() },
+                root_ca: RootCa::new(authority.certificate_pem(), authority.key_pem()),
                 join_secrets: JoinSecrets { worker: Secret::new("w".repeat(25)), manager: Secret::new("m".repeat(25)) },
                 gossip_keys: vec![GossipKey { id: 1, key: Secret::new("gossip") }],
                 client_ca: Some("client".to_owned()),

@@ -123,7 +123,7 @@ impl State {
             meta,
             spec,
             state: ClusterState {
-                root_ca: RootCa { roots: vec![authority.certificate_pem().to_owned()], key: authority.key_pem() },
+                root_ca: RootCa::new(authority.certificate_pem(), authority.key_pem()),
                 join_secrets: JoinSecrets { worker: Secret::new("w".repeat(25)), manager: Secret::new("m".repeat(25)) },
                 gossip_keys: Vec::new(),
                 client_ca: None,

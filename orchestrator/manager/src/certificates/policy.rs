@@ -51,7 +51,7 @@ pub(crate) fn certificate_life(cluster: &Cluster) -> Duration {
 fn role_of_token(cluster: &Cluster, token: &Secret) -> Result<Role, SwarmError> {
     let refused = || invalid("A valid join token is necessary to join this cluster");
     let token: JoinToken = token.expose().parse().map_err(|_| refused())?;
-    let root = cluster.state.root_ca.roots.first().ok_or_else(refused)?;
+    let root = cluster.state.root_ca.root().ok_or_else(refused)?;
     // Both are compared always, so that the time tells nothing of which one nearly fitted.
     let is_manager = secrets_match(token.secret(), &cluster.state.join_secrets.manager);
     let is_worker = secrets_match(token.secret(), &cluster.state.join_secrets.worker);

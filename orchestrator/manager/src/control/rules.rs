@@ -70,9 +70,6 @@ pub(crate) fn check_swarm_update(current: &SwarmSpec, wanted: &SwarmSpec) -> Res
     if !then.external_cas.is_empty() && then.external_cas != now.external_cas {
         return not_offered("an external certificate authority");
     }
-    if !then.signing_ca_cert.is_empty() || !then.signing_ca_key.is_empty() || then.force_rotate != now.force_rotate {
-        return not_offered("rotating the root certificate");
-    }
     if wanted.encryption_config.auto_lock_managers {
         return not_offered("locking managers with an unlock key");
     }
@@ -96,7 +93,7 @@ pub(crate) fn with_removed(
 
 #[cfg(test)]
 mod tests {
-    use model::{CaConfig, Meta, NodeState, NodeStatus};
+    use model::{CaConfig, ExternalCa, Meta, NodeState, NodeStatus};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -203,9 +200,11 @@ mod tests {
         let ca = |ca_config: CaConfig| SwarmSpec { ca_config, ..SwarmSpec::default() };
 
         check(SwarmSpec::default(), "allowed");
+        check(ca(CaConfig { force_rotate: 1, ..CaConfig::default() }), "allowed");
+        let outside = ExternalCa { protocol: "cfssl".to_owned(), ..ExternalCa::default() };
         check(
-            ca(CaConfig { force_rotate: 1, ..CaConfig::default() }),
-            "rpc error: code = Unimplemented desc = rotating the root certificate is not supported",
+            ca(CaConfig { external_cas: vec![outside], ..CaConfig::default() }),
+            "rpc error: code = Unimplemented desc = an external certificate authority is not supported",
         );
         check(
             ca(CaConfig { node_cert_expiry: 1, ..CaConfig::default() }),

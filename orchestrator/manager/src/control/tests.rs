@@ -5,21 +5,7 @@ use rand::SeedableRng;
 
 use super::*;
 use crate::seed;
-use crate::testing::{RunningStore, genesis, running_store};
-
-/// A raft group without members, so that only the rules of the store decide.
-#[derive(Debug)]
-struct NoMembers;
-
-impl Members for NoMembers {
-    fn is_member(&self, _node: &NodeId) -> bool {
-        false
-    }
-
-    fn would_lose_quorum_without(&self, _node: &NodeId) -> bool {
-        false
-    }
-}
+use crate::testing::{NoMembers, RunningStore, genesis, running_store};
 
 struct Swarm {
     running: RunningStore,

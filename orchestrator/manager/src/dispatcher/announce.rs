@@ -24,7 +24,7 @@ impl Common {
             managers: view.nodes().filter_map(|node| manager(node)).collect(),
             members: view.nodes().filter_map(|node| member(node)).collect(),
             gossip_keys: cluster.state.gossip_keys.clone(),
-            roots: cluster.state.root_ca.roots.clone(),
+            roots: cluster.state.root_ca.trusted(),
             client_ca: cluster.state.client_ca.clone(),
         })
     }

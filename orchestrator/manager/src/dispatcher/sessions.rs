@@ -182,6 +182,7 @@ mod tests {
             is_leaving: false,
             scheduling_delay_ms: 0,
             gossip_dead: Vec::new(),
+            tls: None,
         }
     }
 

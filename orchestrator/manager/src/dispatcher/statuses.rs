@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use model::{Node, NodeDescription, NodeHealth, NodeId, SwarmError};
+use model::{Node, NodeDescription, NodeHealth, NodeId, SwarmError, TlsInfo};
 use store::Store;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,8 @@ pub(crate) struct StatusChange {
     pub(crate) addr: Option<String>,
     /// What it says of itself, if that is new.
     pub(crate) description: Option<NodeDescription>,
+    /// Its trust, if that is newer than its description.
+    pub(crate) tls: Option<TlsInfo>,
 }
 
 impl StatusChange {
@@ -31,6 +33,7 @@ impl StatusChange {
         self.state = later.state;
         self.message = later.message;
         self.addr = later.addr.or_else(|| self.addr.take());
+        self.tls = later.tls.or_else(|| self.tls.take().filter(|_| later.description.is_none()));
         self.description = later.description.or_else(|| self.description.take());
     }
 
@@ -44,6 +47,9 @@ impl StatusChange {
         }
         if let Some(description) = &self.description {
             node.state.description = Some(description.clone());
+        }
+        if let (Some(description), Some(tls)) = (&mut node.state.description, &self.tls) {
+            description.tls.clone_from(tls);
         }
         before != (node.state.status.clone(), node.state.description.clone())
     }
@@ -126,6 +132,16 @@ mod tests {
             addr: hostname.map(|_| "10.0.0.1".to_owned()),
             description: hostname
                 .map(|hostname| NodeDescription { hostname: hostname.to_owned(), ..NodeDescription::default() }),
+            tls: None,
+        }
+    }
+
+    fn node() -> Node {
+        Node {
+            id: NodeId::generate(&mut StdRng::seed_from_u64(1)),
+            meta: Meta::default(),
+            spec: NodeSpec::default(),
+            state: NodeState::default(),
         }
     }
 
@@ -139,13 +155,26 @@ mod tests {
     }
 
     #[test]
+    fn a_nodes_trust_counts_until_it_describes_itself_anew() {
+        let trust = |root: &str| TlsInfo { trust_root: root.to_owned(), ..TlsInfo::default() };
+        let told = StatusChange { tls: Some(trust("new")), ..change(NodeHealth::Ready, None) };
+        let mut waiting = change(NodeHealth::Ready, Some("node-1"));
+        let mut node = node();
+
+        waiting.merge(told.clone());
+        waiting.merge(change(NodeHealth::Ready, None));
+        assert!(waiting.apply(&mut node));
+        assert_eq!(node.state.description.as_ref().unwrap().tls, trust("new"));
+
+        let mut waiting = told;
+        waiting.merge(change(NodeHealth::Ready, Some("node-1")));
+        assert!(waiting.apply(&mut node));
+        assert_eq!(node.state.description.unwrap().tls, TlsInfo::default());
+    }
+
+    #[test]
     fn a_change_that_changes_nothing_is_known_as_such() {
-        let mut node = Node {
-            id: NodeId::generate(&mut StdRng::seed_from_u64(1)),
-            meta: Meta::default(),
-            spec: NodeSpec::default(),
-            state: NodeState::default(),
-        };
+        let mut node = node();
 
         assert!(change(NodeHealth::Ready, Some("node-1")).apply(&mut node));
         assert!(!change(NodeHealth::Ready, Some("node-1")).apply(&mut node));

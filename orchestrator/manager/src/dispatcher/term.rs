@@ -144,8 +144,16 @@ impl DispatcherTerm {
 
     /// Takes a heartbeat.
     pub(super) fn beat(&self, node: &NodeId, beat: HeartbeatRequest, now: Instant) -> Result<(), SwarmError> {
-        let (is_leaving, is_restarting) = (beat.is_leaving, beat.is_restarting);
-        self.sessions().heartbeat(node, beat, now)?;
+        let (is_leaving, is_restarting, tls) = (beat.is_leaving, beat.is_restarting, beat.tls.clone());
+        let mut sessions = self.sessions();
+        sessions.heartbeat(node, beat, now)?;
+        if let Some(tls) = tls {
+            let (message, state) = (String::new(), NodeHealth::Ready);
+            let change = StatusChange { state, message, addr: None, description: None, tls: Some(tls) };
+            // While the sessions are held: a judgment that the node is down comes before it or after it.
+            self.line.push(node.clone(), change);
+        }
+        drop(sessions);
         if is_leaving {
             self.woken.notify_one();
         }
@@ -181,8 +189,8 @@ impl DispatcherTerm {
                 continue;
             };
             sessions.forget(&node.id);
-            let change =
-                StatusChange { state: NodeHealth::Down, message: reason.to_owned(), addr: None, description: None };
+            let (state, message) = (NodeHealth::Down, reason.to_owned());
+            let change = StatusChange { state, message, addr: None, description: None, tls: None };
             self.line.push(node.id.clone(), change);
         }
     }

@@ -1,6 +1,6 @@
 //! Was a write done by a try whose answer was lost? Pure: the state before and now are compared.
 
-use model::ControlRequest;
+use model::{CaConfig, ControlRequest, RootCa};
 use store::Snapshot;
 
 /// Whether the state shows that the request was done since `before` was taken.
@@ -19,7 +19,8 @@ pub(super) fn is_done(request: &ControlRequest, before: &Snapshot, now: &Snapsho
             };
             let (old, new) = (&before.state.join_secrets, &now.state.join_secrets);
             now.meta.version > *version
-                && spec.ca_config == now.spec.ca_config
+                && spec.ca_config.clone().without_root() == now.spec.ca_config
+                && is_root_of(&spec.ca_config, &now.state.root_ca)
                 && spec.labels == now.spec.labels
                 && spec.orchestration == now.spec.orchestration
                 && spec.raft == now.spec.raft
@@ -29,6 +30,12 @@ pub(super) fn is_done(request: &ControlRequest, before: &Snapshot, now: &Snapsho
                 && (!rotation.manager_token || old.manager != new.manager)
         }
     }
+}
+
+/// Whether the root that is wanted is the present one, or will be; a wish for none is fulfilled by any.
+fn is_root_of(wanted: &CaConfig, root_ca: &RootCa) -> bool {
+    let is_wanted = |root: &String| ca::normalize_certificate(&wanted.signing_ca_cert).as_ref() == Ok(root);
+    wanted.signing_ca_cert.is_empty() || root_ca.trusted().first().is_some_and(is_wanted)
 }
 
 #[cfg(test)]
@@ -76,6 +83,31 @@ mod tests {
 
         assert!(is_done(&request, &before, &after));
         assert!(!is_done(&request, &after, &after));
+    }
+
+    #[tokio::test]
+    async fn a_root_that_was_given_is_the_one_that_signs() {
+        let (running, _) = swarm().await;
+        let before = running.store.view();
+        let cluster = before.cluster().unwrap();
+        let given = ca::Authority::generate("example", cluster.meta.created_at).unwrap();
+        let mut spec = cluster.spec.clone();
+        given.certificate_pem().clone_into(&mut spec.ca_config.signing_ca_cert);
+        let (version, rotation) = (cluster.meta.version, Rotation::default());
+        let request = ControlRequest::UpdateSwarm { version, spec, rotation };
+        let begin = |certificate: String| {
+            let rotation =
+                model::RootRotation { certificate, key: Secret::new("key"), cross_signed: "a link".to_owned() };
+            running
+                .store
+                .update(move |tx| tx.update_cluster(None, |swarm| swarm.state.root_ca.rotation = Some(rotation)))
+        };
+
+        begin("another root".to_owned()).await.unwrap();
+        assert!(!is_done(&request, &before, &running.store.view()));
+        begin(given.certificate_pem().to_owned()).await.unwrap();
+
+        assert!(is_done(&request, &before, &running.store.view()));
     }
 
     #[tokio::test]

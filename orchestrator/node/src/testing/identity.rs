@@ -54,7 +54,7 @@ impl SwarmIdentity {
         let seed = Seed {
             spec,
             created_at: now,
-            root_ca: RootCa { roots: vec![authority.certificate_pem().to_owned()], key: authority.key_pem() },
+            root_ca: RootCa::new(authority.certificate_pem(), authority.key_pem()),
             join_secrets: JoinSecrets {
                 worker: ca::generate_join_secret(&mut rng),
                 manager: ca::generate_join_secret(&mut rng),

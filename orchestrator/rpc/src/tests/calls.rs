@@ -28,6 +28,7 @@ fn heartbeat() -> HeartbeatRequest {
         is_leaving: false,
         scheduling_delay_ms: 0,
         gossip_dead: Vec::new(),
+        tls: None,
     }
 }
 
