@@ -6,7 +6,8 @@
 //! | file | what | how long |
 //! |---|---|---|
 //! | `identity.json` | root key, node keys, gossip key, join secrets | until the swarm was verified |
-//! | `ca.pem` `cert.pem` `key.pem` | what the `docker` CLI wants in `DOCKER_CERT_PATH` | as long as the cluster |
+//! | `ca.pem` | what the `docker` CLI wants in `DOCKER_CERT_PATH`: the root | until the swarm has another one |
+//! | `cert.pem` `key.pem` | what it wants besides | as long as the cluster |
 //! | `client-ca.pem` `client-ca-key.pem` | the authority that signs clients | as long as the cluster |
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use ca::{Authority, CaError, KeyPair, NodeSubject};
+use ca::{Authority, CaError, CertificateError, KeyPair, NodeSubject};
 use jiff::Timestamp;
 use model::{
     BOOTSTRAP_FORMAT, Bootstrap, CONTROL_PORT, ClusterId, DATA_PATH_PORT, GossipKey, Host, JoinSecrets, NodeId, RaftId,
@@ -29,7 +30,7 @@ use crate::journal::{JournalError, file};
 
 /// The swarm's secrets, until the managers hold them.
 pub const IDENTITY_FILE: &str = "identity.json";
-/// What clients trust: the swarm's root.
+/// What clients trust: the roots of the swarm, as this workstation has learned them last.
 pub const CA_FILE: &str = "ca.pem";
 /// The client's certificate.
 pub const CERTIFICATE_FILE: &str = "cert.pem";
@@ -63,6 +64,9 @@ pub enum IdentityError {
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] JournalError),
+    /// What the swarm says are its roots cannot be taken over.
+    #[error("the swarm's roots cannot be read")]
+    Roots(#[source] CertificateError),
     /// The file with the secrets is missing or damaged, while the swarm still needs them.
     #[error("the swarm's identity in `{IDENTITY_FILE}` cannot be understood: {reason}")]
     Damaged {
@@ -255,6 +259,22 @@ impl Member {
     }
 }
 
+/// Takes over the roots that the swarm says it has (PEM), so that clients know it by them from now on. Nothing is
+/// written where they are known.
+pub fn learn_roots(folder: &Path, roots: &str) -> Result<(), IdentityError> {
+    let path = folder.join(CA_FILE);
+    let is_known = || std::fs::read_to_string(&path).is_ok_and(|known| known == roots);
+    if is_known() {
+        return Ok(());
+    }
+    ca::certificate_chain(roots).map_err(IdentityError::Roots)?;
+    match file::replace(&path, roots.as_bytes()) {
+        // Another command has learned the same in this moment.
+        Err(_) if is_known() => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
 /// Makes the cluster's own SSH key, unless it has one.
 pub fn save_ssh_key(folder: &Path, cluster: &str) -> Result<(), IdentityError> {
     let path = folder.join(SSH_KEY_FILE);
@@ -348,6 +368,23 @@ mod tests {
         }
         left.sort();
         assert_eq!(left, ["ca.pem", "cert.pem", "client-ca-key.pem", "client-ca.pem", "key.pem"]);
+    }
+
+    #[test]
+    fn clients_learn_the_swarms_new_root_and_nothing_that_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        identity().save(folder.path()).unwrap();
+        let known = || std::fs::read_to_string(folder.path().join(CA_FILE)).unwrap();
+        let before = known();
+        let new = Authority::generate("swarm-ca", Timestamp::now()).unwrap();
+
+        let refused = learn_roots(folder.path(), "no certificate").unwrap_err();
+        assert_eq!((refused.to_string().as_str(), known()), ("the swarm's roots cannot be read", before.clone()));
+        learn_roots(folder.path(), &format!("{}{before}", new.certificate_pem())).unwrap();
+        assert_eq!(known(), format!("{}{before}", new.certificate_pem()));
+        learn_roots(folder.path(), new.certificate_pem()).unwrap();
+
+        assert_eq!(known(), new.certificate_pem());
     }
 
     #[test]

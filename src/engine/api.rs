@@ -2,18 +2,22 @@
 //!
 //! Reads go to all managers at once and the first answer counts, so that a manager that is down or frozen costs
 //! nothing. Changes go to one that answers, and to the next where it does not.
+//!
+//! The swarm may have changed its root since the last command. Its managers still show who they are to those who know
+//! a former root; what they then say is the present one takes its place in the cluster's folder.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use model::TlsInfo;
 use reqwest::{Certificate, Identity, Method};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use super::EngineError;
-use crate::identity::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
+use crate::identity::{CA_FILE, CERTIFICATE_FILE, KEY_FILE, learn_roots};
 
 /// How long a manager may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,6 +28,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
+    folder: PathBuf,
     managers: Vec<SocketAddr>,
 }
 
@@ -32,7 +37,7 @@ impl Client {
     pub(super) fn new(folder: &Path, managers: Vec<SocketAddr>) -> Result<Self, EngineError> {
         ca::install_crypto();
         let http = build(folder).map_err(|source| EngineError::Credentials { folder: folder.to_owned(), source })?;
-        Ok(Self { http, managers })
+        Ok(Self { http, folder: folder.to_owned(), managers })
     }
 
     /// Reads an object from whichever manager answers first.
@@ -43,10 +48,22 @@ impl Client {
             .map_err(|source| EngineError::Answer { request: format!("GET {path}"), source: source.into() })
     }
 
+    /// Reads the swarm, and tells which manager answered first. The roots it has are taken over.
+    pub(super) async fn swarm<T: DeserializeOwned>(&self) -> Result<(SocketAddr, T), EngineError> {
+        let wrong =
+            |source: serde_json::Error| EngineError::Answer { request: "GET /swarm".to_owned(), source: source.into() };
+        let answers = self.managers.iter().map(|manager| self.get(*manager, "/swarm")).collect();
+        let (manager, bytes) = first(answers).await?;
+        let Trusting { tls_info } = serde_json::from_slice(&bytes).map_err(wrong)?;
+        learn_roots(&self.folder, &tls_info.trust_root)
+            .map_err(|source| EngineError::Credentials { folder: self.folder.clone(), source: source.into() })?;
+        Ok((manager, serde_json::from_slice(&bytes).map_err(wrong)?))
+    }
+
     /// The first manager that serves swarm calls.
     pub(super) async fn endpoint(&self) -> Result<SocketAddr, EngineError> {
-        let answers = self.managers.iter().map(|manager| self.get(*manager, "/swarm")).collect();
-        Ok(first(answers).await?.0)
+        let (manager, IgnoredAny) = self.swarm().await?;
+        Ok(manager)
     }
 
     /// Changes an object by way of a manager that answers.
@@ -84,6 +101,13 @@ impl Client {
         }
         Err(EngineError::Refused { status: status.as_u16(), message: refusal(&bytes) })
     }
+}
+
+/// Docker's swarm, as far as its roots are concerned.
+#[derive(Debug, Deserialize)]
+struct Trusting {
+    #[serde(rename = "TLSInfo")]
+    tls_info: TlsInfo,
 }
 
 /// The words of a refusal: Docker's `{"message": …}`, else what there is.

@@ -270,7 +270,7 @@ impl From<NodeView> for SwarmNode {
 #[async_trait]
 impl Swarm for SwarmdSwarm {
     async fn id(&self) -> Result<String, EngineError> {
-        Ok(self.client.read::<SwarmView>("/swarm").await?.id)
+        Ok(self.client.swarm::<SwarmView>().await?.1.id)
     }
 
     async fn nodes(&self) -> Result<Vec<SwarmNode>, EngineError> {
@@ -279,7 +279,7 @@ impl Swarm for SwarmdSwarm {
     }
 
     async fn ticket(&self, role: Role) -> Result<JoinTicket, EngineError> {
-        let tokens = self.client.read::<SwarmView>("/swarm").await?.join_tokens;
+        let tokens = self.client.swarm::<SwarmView>().await?.1.join_tokens;
         let token = match role {
             Role::Manager => tokens.manager,
             Role::Worker => tokens.worker,

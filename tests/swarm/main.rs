@@ -11,6 +11,7 @@ mod cluster;
 mod faults;
 mod interrupted;
 mod life;
+mod root;
 mod run;
 mod trust;
 mod workstation;

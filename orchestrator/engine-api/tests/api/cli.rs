@@ -208,8 +208,6 @@ async fn a_swarm_is_made_by_hand_and_left() {
         assert!(short.ends_with("minimum certificate expiry time is: 1h0m0s"), "{short}");
 
         assert!(docker.run(&["swarm", "unlock-key"]).await.stderr.contains("no unlock key is set"));
-        let rotation = docker.expect_refusal(&["swarm", "ca", "--rotate"]).await;
-        assert_eq!(rotation, "this engine does not change the root of a swarm yet");
 
         let refused = docker.expect_refusal(&["swarm", "leave"]).await;
         assert!(
@@ -218,6 +216,39 @@ async fn a_swarm_is_made_by_hand_and_left() {
         );
         assert_eq!(docker.expect(&["swarm", "leave", "--force"]).await, "Node left the swarm.\n");
         assert!(docker.expect(&["info", "--format", "{{.Swarm.LocalNodeState}}"]).await == "inactive\n");
+    }
+}
+
+#[tokio::test]
+async fn the_root_is_shown_and_changed_while_the_nodes_that_follow_are_counted() {
+    for (served, docker, _) in each(MemoryNode::manager).await {
+        let token = docker.expect(&["swarm", "join-token", "--quiet", "worker"]).await;
+        let first = docker.expect(&["swarm", "ca"]).await;
+        let shown = docker.expect(&["swarm", "ca", "--rotate"]).await;
+        let second = docker.expect(&["swarm", "ca"]).await;
+
+        assert!(first.starts_with("-----BEGIN CERTIFICATE-----") && first != second, "{first}");
+        assert!(shown.contains("desired root digest: sha256:") && shown.contains("5/5 nodes"), "{shown}");
+        assert!(shown.ends_with(&second), "{shown}");
+        assert_ne!(docker.expect(&["swarm", "join-token", "--quiet", "worker"]).await, token);
+
+        let folder = tempfile::tempdir().unwrap();
+        let given = ca::Authority::generate("example", jiff::Timestamp::now()).unwrap();
+        let (certificate, key) = (folder.path().join("ca.pem"), folder.path().join("key.pem"));
+        std::fs::write(&certificate, given.certificate_pem()).unwrap();
+        std::fs::write(&key, given.key_pem().expose()).unwrap();
+        let files = ["--ca-cert", certificate.to_str().unwrap(), "--ca-key", key.to_str().unwrap()];
+        let rotate = ["swarm", "ca", "--rotate", "--quiet", "--cert-expiry", "30h"];
+        let shown = docker.expect(&[&rotate[..], &files].concat()).await;
+        assert_eq!(shown, given.certificate_pem());
+        let spec = served.send("GET", "/swarm").await.json()["Spec"]["CAConfig"].clone();
+        assert_eq!(spec, serde_json::json!({"NodeCertExpiry": 108_000_000_000_000_i64, "ForceRotate": 1}));
+
+        assert_eq!(docker.expect(&["swarm", "ca", "--rotate", "--detach"]).await, "");
+        assert_eq!(served.send("GET", "/swarm").await.json()["RootRotationInProgress"], true);
+        let outside =
+            docker.expect_refusal(&["swarm", "update", "--external-ca", "protocol=cfssl,url=https://x"]).await;
+        assert_eq!(outside, "this engine does not work with external certificate authorities yet");
     }
 }
 

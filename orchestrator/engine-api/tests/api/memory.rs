@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use ca::{Authority, JoinToken};
 use jiff::Timestamp;
 use model::{
-    Caller, Cluster, ClusterState, ControlRequest, ControlResponse, EngineDescription, ErrorKind, JoinSecrets,
-    ManagerPeer, Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus, Platform, RaftId,
-    RaftMember, Resources, Role, RootCa, Secret, SwarmError, SwarmSpec, Version,
+    CaConfig, Caller, Cluster, ClusterState, ControlRequest, ControlResponse, EngineDescription, ErrorKind,
+    JoinSecrets, ManagerPeer, Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus,
+    Platform, RaftId, RaftMember, Resources, Role, RootCa, RootRotation, Secret, SwarmError, SwarmSpec, TlsInfo,
+    Version,
 };
 use node::{
     InitRequest, JoinRequest, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode, SwarmRead,
@@ -150,7 +151,7 @@ impl State {
                 labels: BTreeMap::from([("rack".to_owned(), format!("r{number}"))]),
                 plugins: Vec::new(),
             },
-            tls: model::TlsInfo::default(),
+            tls: self.tls_info(),
             prefixes: Vec::new(),
         };
         let status = NodeStatus { state: NodeHealth::Ready, message: String::new(), addr: format!("10.0.0.{number}") };
@@ -194,6 +195,45 @@ impl State {
         }
         self.nodes.remove(id);
         Ok(())
+    }
+
+    /// What a node says whose certificate the signing root has signed, and that trusts all roots.
+    fn tls_info(&self) -> TlsInfo {
+        let roots = self.cluster.as_ref().map(|cluster| cluster.state.root_ca.trusted()).unwrap_or_default();
+        ca::swarm_tls_info(&roots).unwrap()
+    }
+
+    /// Begins a change to the root in the settings, or to a new one.
+    fn change_root(&mut self, settings: &CaConfig) {
+        let now = Timestamp::now();
+        let root_ca = &mut self.cluster.as_mut().unwrap().state.root_ca;
+        let new = if settings.signing_ca_cert.is_empty() {
+            Authority::generate("swarm-ca", now).unwrap()
+        } else {
+            Authority::from_pem(&settings.signing_ca_cert, &settings.signing_ca_key).unwrap()
+        };
+        let old = Authority::from_pem(root_ca.root().unwrap(), &root_ca.key).unwrap();
+        root_ca.rotation = Some(RootRotation {
+            certificate: new.certificate_pem().to_owned(),
+            key: new.key_pem(),
+            cross_signed: old.cross_sign(&new, now).unwrap(),
+        });
+    }
+
+    /// Whoever looks sees one more node that has followed the swarm's root, and in the end a swarm that is done.
+    fn follow_root(&mut self) {
+        let wanted = self.tls_info();
+        let mut told = self.nodes.values_mut().map(|node| &mut node.state.description.as_mut().unwrap().tls);
+        if let Some(told) = told.find(|told| **told != wanted) {
+            *told = wanted;
+            return;
+        }
+        let state = &mut self.cluster.as_mut().unwrap().state;
+        if state.root_ca.rotation.is_some() {
+            state.root_ca = state.root_ca.completed();
+            state.join_secrets =
+                JoinSecrets { worker: Secret::new("v".repeat(25)), manager: Secret::new("n".repeat(25)) };
+        }
     }
 
     fn manages(&self) -> bool {
@@ -279,10 +319,11 @@ impl SwarmNode for MemoryNode {
 #[async_trait]
 impl ManagerAccess for MemoryNode {
     async fn read(&self) -> Result<SwarmRead, SwarmError> {
-        let state = self.state();
+        let mut state = self.state();
         if !state.has_leader {
             return Err(SwarmError::no_leader());
         }
+        state.follow_root();
         let managers = state.nodes.values().filter(|node| node.state.member.is_some()).map(|node| {
             let is_reachable = node.state.status.state == NodeHealth::Ready;
             (node.id.clone(), ManagerReachability { is_leader: node.id == id(1), is_reachable })
@@ -310,7 +351,10 @@ impl ManagerAccess for MemoryNode {
                 if cluster.meta.version != version {
                     return Err(SwarmError::out_of_sequence());
                 }
-                cluster.spec = spec;
+                let is_another_root = !spec.ca_config.signing_ca_cert.is_empty()
+                    || spec.ca_config.force_rotate != cluster.spec.ca_config.force_rotate;
+                let settings = spec.ca_config.clone();
+                cluster.spec = SwarmSpec { ca_config: spec.ca_config.without_root(), ..spec };
                 cluster.meta = Meta { created_at: cluster.meta.created_at, ..meta };
                 let secrets = &mut cluster.state.join_secrets;
                 if rotation.worker_token {
@@ -318,6 +362,9 @@ impl ManagerAccess for MemoryNode {
                 }
                 if rotation.manager_token {
                     secrets.manager = Secret::new("y".repeat(25));
+                }
+                if is_another_root {
+                    state.change_root(&settings);
                 }
             }
         }

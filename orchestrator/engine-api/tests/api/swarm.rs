@@ -112,8 +112,6 @@ async fn what_is_not_offered_is_refused_and_not_said_to_be_done() {
         assert!(refusal.0 == 501 && refusal.1.contains(message), "{refusal:?}");
     };
     check(json!({"EncryptionConfig": {"AutoLockManagers": true}}), "autolock").await;
-    check(json!({"CAConfig": {"ForceRotate": 1}}), "root").await;
-    check(json!({"CAConfig": {"SigningCACert": "x"}}), "root").await;
     check(json!({"CAConfig": {"ExternalCAs": [{"Protocol": "cfssl", "URL": "https://x"}]}}), "external").await;
     assert_eq!(swarm(&served).await, seen);
 }
