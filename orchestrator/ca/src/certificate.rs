@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use model::{ClusterId, NodeId, Role, TlsInfo};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::extensions::{ParsedExtension, X509Extension};
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
@@ -126,7 +126,7 @@ fn describe(roots: &[String], issuer: &[u8]) -> Result<TlsInfo, CertificateError
 /// The identifier of an authority's key, where its certificate names one.
 pub(crate) fn key_identifier(der: &[u8]) -> Result<Option<Vec<u8>>, CertificateError> {
     let certificate = parse(der)?;
-    let extensions = certificate.iter_extensions().map(|extension| extension.parsed_extension());
+    let extensions = certificate.iter_extensions().map(X509Extension::parsed_extension);
     let mut identifiers = extensions.filter_map(|extension| {
         if let ParsedExtension::SubjectKeyIdentifier(identifier) = extension {
             Some(identifier.0.to_vec())
