@@ -10,6 +10,8 @@
 //! | `cert.pem` `key.pem` | what it wants besides | as long as the cluster |
 //! | `client-ca.pem` `client-ca-key.pem` | the authority that signs clients | as long as the cluster |
 
+mod roots;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +26,8 @@ use model::{
 };
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
+
+pub use roots::learn_roots;
 
 use crate::cluster::hostname;
 use crate::journal::{JournalError, file};
@@ -259,22 +263,6 @@ impl Member {
     }
 }
 
-/// Takes over the roots that the swarm says it has (PEM), so that clients know it by them from now on. Nothing is
-/// written where they are known.
-pub fn learn_roots(folder: &Path, roots: &str) -> Result<(), IdentityError> {
-    let path = folder.join(CA_FILE);
-    let is_known = || std::fs::read_to_string(&path).is_ok_and(|known| known == roots);
-    if is_known() {
-        return Ok(());
-    }
-    ca::certificate_chain(roots).map_err(IdentityError::Roots)?;
-    match file::replace(&path, roots.as_bytes()) {
-        // Another command has learned the same in this moment.
-        Err(_) if is_known() => Ok(()),
-        outcome => Ok(outcome?),
-    }
-}
-
 /// Makes the cluster's own SSH key, unless it has one.
 pub fn save_ssh_key(folder: &Path, cluster: &str) -> Result<(), IdentityError> {
     let path = folder.join(SSH_KEY_FILE);
@@ -368,23 +356,6 @@ mod tests {
         }
         left.sort();
         assert_eq!(left, ["ca.pem", "cert.pem", "client-ca-key.pem", "client-ca.pem", "key.pem"]);
-    }
-
-    #[test]
-    fn clients_learn_the_swarms_new_root_and_nothing_that_is_none() {
-        let folder = tempfile::tempdir().unwrap();
-        identity().save(folder.path()).unwrap();
-        let known = || std::fs::read_to_string(folder.path().join(CA_FILE)).unwrap();
-        let before = known();
-        let new = Authority::generate("swarm-ca", Timestamp::now()).unwrap();
-
-        let refused = learn_roots(folder.path(), "no certificate").unwrap_err();
-        assert_eq!((refused.to_string().as_str(), known()), ("the swarm's roots cannot be read", before.clone()));
-        learn_roots(folder.path(), &format!("{}{before}", new.certificate_pem())).unwrap();
-        assert_eq!(known(), format!("{}{before}", new.certificate_pem()));
-        learn_roots(folder.path(), new.certificate_pem()).unwrap();
-
-        assert_eq!(known(), new.certificate_pem());
     }
 
     #[test]
