@@ -120,13 +120,22 @@ pub fn entries() -> Result<Vec<Entry>, BundleError> {
     Ok(split(EMBEDDED)?.0.agents)
 }
 
+/// An error where there is no agent to give to any machine: the file given cannot be read, or none is built in.
+///
+/// A machine of another architecture than this workstation's may still be refused: its own is not known yet.
+pub fn check(file: Option<&Path>) -> Result<(), BundleError> {
+    let Some(file) = file else { return if EMBEDDED.is_empty() { Err(BundleError::Absent) } else { Ok(()) } };
+    let disk = |source| BundleError::Disk { action: "read the node agent", path: file.to_owned(), source };
+    // A folder opens too: only reading it fails.
+    File::open(file).and_then(|mut open| open.read(&mut [0])).map_err(disk).map(drop)
+}
+
 /// The agent for an architecture as a file of this workstation: the file given, where it lies, else the one built in,
 /// unpacked into `cache` once under its hash.
 pub fn agent_file(arch: &str, file: Option<&Path>, cache: &Path) -> Result<PathBuf, BundleError> {
     let Some(file) = file else { return agent(arch, None)?.unpack(cache) };
+    check(Some(file))?;
     let disk = |source| BundleError::Disk { action: "read the node agent", path: file.to_owned(), source };
-    // A folder opens too: only reading it fails.
-    File::open(file).and_then(|mut open| open.read(&mut [0])).map_err(disk)?;
     // The agent's path goes to processes that have another working directory.
     std::path::absolute(file).map_err(disk)
 }

@@ -144,6 +144,8 @@ pub struct Host<'a> {
     pub address: IpAddr,
     /// The node that it was when it was last asked.
     pub known_as: Option<&'a NodeId>,
+    /// Its architecture as `uname -m` names it, where the provider knows.
+    pub arch: Option<&'a str>,
     /// Whether the machine was started with the agent's binary in its place.
     pub has_agent: bool,
 }
@@ -151,11 +153,16 @@ pub struct Host<'a> {
 /// Puts agents on hosts.
 #[async_trait]
 pub trait Engine: Debug + Send + Sync {
-    /// The agent as a file of this workstation, for providers whose machines start with it; an error where there is
-    /// no agent at all. Called before anything is made.
+    /// An error where there is no agent at all. Called before anything is made.
+    fn check_agent(&self) -> Result<(), EngineError>;
+
+    /// The agent as a file of this workstation, for providers whose machines start with it.
     fn agent_file(&self) -> Result<Option<PathBuf>, EngineError>;
 
-    /// Installs and starts the agent, with an identity where the swarm is new. May be repeated.
+    /// Puts the agent's binary on a host; what is there already is not sent.
+    async fn deliver(&self, host: &Host<'_>) -> Result<(), EngineError>;
+
+    /// Installs and starts the agent that was delivered, with an identity where the swarm is new. May be repeated.
     async fn install(&self, host: &Host<'_>, bootstrap: Option<Bootstrap>) -> Result<(), EngineError>;
 
     /// The node that the agent on a host is; nothing where it is in no swarm.

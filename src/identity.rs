@@ -184,17 +184,15 @@ impl Identity {
     /// Writes the secrets and the client's files; all durable on return.
     pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
         let bytes = serde_json::to_vec_pretty(self).expect("an identity has string and number keys only");
-        file::replace(&folder.join(IDENTITY_FILE), &bytes)?;
-        for (name, content) in [
-            (CA_FILE, self.root_certificate.as_str()),
-            (CERTIFICATE_FILE, self.client_certificate.as_str()),
-            (KEY_FILE, self.client_key.expose()),
-            (CLIENT_CA_FILE, self.client_ca_certificate.as_str()),
-            (CLIENT_CA_KEY_FILE, self.client_ca_key.expose()),
-        ] {
-            file::replace(&folder.join(name), content.as_bytes())?;
-        }
-        Ok(())
+        let files = [
+            (IDENTITY_FILE, bytes.as_slice()),
+            (CA_FILE, self.root_certificate.as_bytes()),
+            (CERTIFICATE_FILE, self.client_certificate.as_bytes()),
+            (KEY_FILE, self.client_key.expose().as_bytes()),
+            (CLIENT_CA_FILE, self.client_ca_certificate.as_bytes()),
+            (CLIENT_CA_KEY_FILE, self.client_ca_key.expose().as_bytes()),
+        ];
+        Ok(file::replace_all(folder, &files.map(|(name, bytes)| (Path::new(name), bytes)))?)
     }
 
     /// Reads the secrets of a swarm that is still on its way up; nothing where none were made yet.

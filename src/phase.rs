@@ -28,6 +28,7 @@ use async_trait::async_trait;
 
 pub use context::Context;
 pub use error::PhaseError;
+pub use machines::agent_file;
 pub use rejoin::{only, rejoin};
 pub use verify::{unwell, wait_until_missed, wait_until_well};
 pub use walk::{Unreachable, backward, forward};

@@ -96,7 +96,7 @@ pub(super) async fn apply(global: &Global, opened: &Opened, spec: ClusterSpec, g
 
 /// Asks provider and bundle whether they can, before the wish is written down.
 async fn check(context: &Context, spec: &ClusterSpec) -> Result<()> {
-    context.engine.agent_file()?;
+    phase::agent_file(context)?;
     let journal = context.journal();
     let request = spec.request(&journal.id, &journal.owner);
     let checked = context.driver.preflight(&request).await;

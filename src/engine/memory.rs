@@ -24,8 +24,16 @@ pub struct Memory;
 
 #[async_trait]
 impl Engine for Memory {
+    fn check_agent(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     fn agent_file(&self) -> Result<Option<PathBuf>, EngineError> {
         Ok(None)
+    }
+
+    async fn deliver(&self, _host: &Host<'_>) -> Result<(), EngineError> {
+        Ok(())
     }
 
     async fn install(&self, _host: &Host<'_>, _bootstrap: Option<Bootstrap>) -> Result<(), EngineError> {

@@ -52,13 +52,13 @@ impl Swarmd {
         Ok(agent)
     }
 
-    /// Puts the binary on the host; what is there already is not sent.
-    async fn upload(&self, session: &dyn Session) -> Result<(), EngineError> {
+    /// The architecture of a host; it is asked where the provider does not know.
+    async fn arch(&self, host: &Host<'_>) -> Result<String, EngineError> {
+        if let Some(arch) = host.arch {
+            return Ok(arch.to_owned());
+        }
         let question = Command::argv(["uname", "-m"]);
-        let arch = session.run(&question).await?.expect_success(session.peer(), &question)?.text();
-        let agent = self.agent(&arch).await?;
-        session.upload(&Upload::gzip(template::AGENT_BINARY, 0o755, agent.gzip, agent.sha256)).await?;
-        Ok(())
+        Ok(host.session.run(&question).await?.expect_success(host.session.peer(), &question)?.text())
     }
 
     /// One call of the node's own API, over its root-only socket.
@@ -104,14 +104,25 @@ struct JoinBody {
 
 #[async_trait]
 impl Engine for Swarmd {
+    fn check_agent(&self) -> Result<(), EngineError> {
+        Ok(bundle::check(self.file.as_deref())?)
+    }
+
     fn agent_file(&self) -> Result<Option<PathBuf>, EngineError> {
         Ok(Some(bundle::agent_file(std::env::consts::ARCH, self.file.as_deref(), &self.cache)?))
     }
 
-    async fn install(&self, host: &Host<'_>, bootstrap: Option<Bootstrap>) -> Result<(), EngineError> {
-        if !host.has_agent {
-            self.upload(host.session).await?;
+    async fn deliver(&self, host: &Host<'_>) -> Result<(), EngineError> {
+        if host.has_agent {
+            return Ok(());
         }
+        let agent = self.agent(&self.arch(host).await?).await?;
+        let upload = Upload::gzip(template::AGENT_BINARY, 0o755, agent.gzip, agent.sha256);
+        host.session.upload(&upload).await?;
+        Ok(())
+    }
+
+    async fn install(&self, host: &Host<'_>, bootstrap: Option<Bootstrap>) -> Result<(), EngineError> {
         let request = InstallRequest {
             mark: host.mark.to_owned(),
             cluster_name: host.cluster_name.to_owned(),

@@ -87,16 +87,27 @@ pub fn write(folder: &Path, journal: &Journal) -> Result<(), JournalError> {
 
 /// Replaces a private file as a whole; it is durable on return.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
-    let disk = |source| JournalError::Disk { action: "write", path: path.to_owned(), source };
     let folder = path.parent().expect("a file of a cluster is in the cluster's folder");
-    let mut name = path.file_name().expect("a file has a name").to_owned();
-    name.push(".new");
-    let beside = folder.join(name);
+    let name = path.file_name().expect("a file has a name");
+    replace_all(folder, &[(name.as_ref(), bytes)])
+}
 
-    let mut file = platform::open_private(&beside, true).map_err(disk)?;
-    file.write_all(bytes).map_err(disk)?;
-    file.sync_all().map_err(disk)?;
-    std::fs::rename(&beside, path).map_err(disk)?;
+/// Replaces private files of one folder, each as a whole and in this order; all are durable on return.
+pub fn replace_all(folder: &Path, files: &[(&Path, &[u8])]) -> Result<(), JournalError> {
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        let mut beside = path.clone().into_os_string();
+        beside.push(".new");
+        let write = || {
+            let mut file = platform::open_private(beside.as_ref(), true)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &path)
+        };
+        write().map_err(|source| JournalError::Disk { action: "write", path: path.clone(), source })?;
+    }
+    // The names of all of them at once.
+    let disk = |source| JournalError::Disk { action: "write", path: folder.to_owned(), source };
     platform::sync_dir(folder).map_err(disk)
 }
 

@@ -204,7 +204,7 @@ pub(super) fn host<'a>(
     journal: &'a Journal,
     number: u32,
     hostname: &'a str,
-    instance: &Instance,
+    instance: &'a Instance,
     session: &'a dyn Session,
 ) -> Result<Host<'a>, PhaseError> {
     Ok(Host {
@@ -214,6 +214,7 @@ pub(super) fn host<'a>(
         hostname,
         address: instance.private_address.ok_or(PhaseError::Incomplete { what: "address" })?,
         known_as: journal.machines.get(&number).and_then(|machine| machine.node_id.as_ref()),
+        arch: instance.arch.as_deref(),
         has_agent: matches!(instance.access, Some(Access::Namespace { .. })),
     })
 }

@@ -33,6 +33,8 @@ impl MachinePhase for Install {
                 }
             })
             .await?;
+        context.progress.machine(&line, "sending the agent");
+        context.in_grace(deliver(context, work)).await??;
         if context.journal().stage == Stage::Creating {
             context.progress.machine(&line, "waiting for the others' addresses");
             let addresses = context.unless_stopped(context.all_addresses()).await?;
@@ -80,6 +82,15 @@ pub(super) async fn uninstall(context: &Context, numbers: &[u32]) -> Result<(), 
     };
     // Every one is taken as far as it gets before any failure is told.
     join_all(numbers.iter().map(|number| one(*number))).await.into_iter().collect()
+}
+
+/// Needs nothing of the other machines: it goes on while some of them are still to come.
+async fn deliver(context: &Context, work: &Work) -> Result<(), PhaseError> {
+    let journal = context.journal();
+    let hostname = hostname(work.number);
+    let session = work.session.as_ref().ok_or(PhaseError::Incomplete { what: "session" })?;
+    let host = host(&journal, work.number, &hostname, &work.instance, &**session)?;
+    Ok(context.engine.deliver(&host).await?)
 }
 
 async fn install(context: &Context, work: &Work, bootstrap: Option<model::Bootstrap>) -> Result<(), PhaseError> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use driver::{Instance, MachineRequest};
 use model::Role;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::context::line_name;
 use super::{Context, PhaseError, Work, preflight};
+use crate::engine::EngineError;
 use crate::identity::read_ssh_public_key;
 use crate::journal::{Journal, NetworkRecord, Step};
 
@@ -71,8 +73,17 @@ pub(super) fn pending(journal: &Journal) -> Vec<u32> {
     machines.map(|(number, _)| *number).collect()
 }
 
+/// The agent that machines start with; those that are given are sent it once they are reached, so that there must
+/// merely be one.
+pub fn agent_file(context: &Context) -> Result<Option<PathBuf>, EngineError> {
+    if context.driver.capabilities().machines_are_given {
+        return context.engine.check_agent().map(|()| None);
+    }
+    context.engine.agent_file()
+}
+
 fn requests(context: &Context, journal: &Journal) -> Result<Vec<MachineRequest>, PhaseError> {
-    let agent = context.engine.agent_file()?;
+    let agent = agent_file(context)?;
     let authorized_key = read_ssh_public_key(context.ledger.folder())?;
     let request = |number: u32| MachineRequest {
         cluster: journal.id.clone(),

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use driver::Resource;
 
-use super::machines::pending;
+use super::machines::{agent_file, pending};
 use super::{Context, Phase, PhaseError};
 use crate::journal::{Journal, Stage};
 
@@ -22,7 +22,7 @@ impl Phase for Preflight {
     }
 
     async fn apply(&self, context: &Context) -> Result<(), PhaseError> {
-        context.engine.agent_file()?;
+        agent_file(context)?;
         let request = context.request();
         let action = format!("use provider `{}`", context.journal().spec.provider);
         let call = context.call(&action, || context.driver.preflight(&request));

@@ -49,6 +49,9 @@ pub struct Instance {
     pub name: String,
     /// Whether it runs.
     pub state: InstanceState,
+    /// Its architecture as `uname -m` names it, where the provider knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
     /// The address by which the other members reach it.
     pub private_address: Option<IpAddr>,
     /// The address by which the operator reaches it, where that is another one.

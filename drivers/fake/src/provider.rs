@@ -270,6 +270,7 @@ fn instance(id: &InstanceId, machine: &MachineRecord, slot: u8) -> Instance {
         id: id.clone(),
         name: machine.name.clone(),
         state: machine.state,
+        arch: None,
         private_address: Some(IpAddr::V4(Ipv4Addr::new(198, 18, slot, machine.host))),
         public_address: None,
         access: Some(Access::Memory),

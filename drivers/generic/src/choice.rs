@@ -59,7 +59,7 @@ pub(crate) async fn addresses(
             let sources = if others.is_empty() || interface.is_some() {
                 BTreeSet::new()
             } else {
-                sources(&*one.session, &others).await?
+                sources(&*one.session, &one.facts, &others).await?
             };
             Ok((one.host.id(), choose_address(&one.host.to_string(), &one.facts, interface, &sources)))
         }

@@ -24,7 +24,7 @@ pub(crate) struct Remembered {
 }
 
 /// The files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Memory {
     folder: PathBuf,
 }
@@ -61,14 +61,19 @@ impl Memory {
         Ok(self.all()?.into_iter().find(|remembered| remembered.id == *id))
     }
 
-    /// Remembers a host: on disk when this returns.
-    pub(crate) fn remember(&self, host: &Remembered) -> Result<(), DriverError> {
+    /// Remembers hosts: on disk when this returns.
+    pub(crate) fn remember(&self, hosts: &[Remembered]) -> Result<(), DriverError> {
         let write = || {
+            if hosts.is_empty() {
+                return Ok(());
+            }
             fs::create_dir_all(&self.folder)?;
-            let draft = tempfile::NamedTempFile::new_in(&self.folder)?;
-            serde_json::to_writer(draft.as_file(), host).map_err(io::Error::other)?;
-            draft.as_file().sync_all()?;
-            draft.persist(self.file(&host.id)).map_err(|error| error.error)?;
+            for host in hosts {
+                let draft = tempfile::NamedTempFile::new_in(&self.folder)?;
+                serde_json::to_writer(draft.as_file(), host).map_err(io::Error::other)?;
+                draft.as_file().sync_all()?;
+                draft.persist(self.file(&host.id)).map_err(|error| error.error)?;
+            }
             sync_folder(&self.folder)
         };
         write().map_err(|error| self.failed(error))
@@ -123,7 +128,7 @@ mod tests {
             host_key: Some("ssh-ed25519 AAAA".into()),
         };
 
-        Memory::new(folder.path()).remember(&host).unwrap();
+        Memory::new(folder.path()).remember(std::slice::from_ref(&host)).unwrap();
         let found = Memory::new(folder.path()).find(&host.id).unwrap();
         Memory::new(folder.path()).forget(&host.id).unwrap();
         Memory::new(folder.path()).forget(&host.id).unwrap();

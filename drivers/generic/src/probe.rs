@@ -1,6 +1,6 @@
 //! What a host is like: asked in one command, read without guessing, judged by pure functions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use driver::{ClusterId, DriverError};
@@ -37,6 +37,10 @@ pub(crate) struct Facts {
     pub(crate) reached_at: Option<IpAddr>,
     /// The addresses of the interface that the user named.
     pub(crate) of_interface: Vec<IpAddr>,
+    /// The address from which the host reaches each of the others that it was asked for and has a route to.
+    pub(crate) routes: BTreeMap<IpAddr, IpAddr>,
+    /// Whether a firewall may be active, or rules of ours are left: only then there is anything to open or to close.
+    pub(crate) has_firewall: bool,
 }
 
 /// A port that is taken.
@@ -55,36 +59,43 @@ struct Installation {
     cluster_name: String,
 }
 
-/// Asks a host what it is like; changes nothing there.
-pub(crate) async fn probe(session: &dyn Session, interface: Option<&str>) -> Result<Facts, DriverError> {
+/// Asks a host what it is like, and from which address it reaches the others; changes nothing there.
+pub(crate) async fn probe(
+    session: &dyn Session,
+    interface: Option<&str>,
+    others: &[IpAddr],
+) -> Result<Facts, DriverError> {
     let failed = |error| unreached("look at the host", error);
-    // sudo takes the variable away, so it is asked for beside it.
-    let connection = Command::shell("echo \"swarmup:connection $SSH_CONNECTION\"");
-    let look = Command::shell(script(interface)).as_root();
-    let (connection, look) = futures_util::join!(session.run(&connection), session.run(&look));
-    let look =
-        look.map_err(failed)?.expect_success(session.peer(), &Command::shell("look at the host")).map_err(failed)?;
-    let text = format!(
-        "{}\n{}",
-        String::from_utf8_lossy(&connection.map_err(failed)?.stdout),
-        String::from_utf8_lossy(&look.stdout)
-    );
-    read(&text)
+    let look = Command::shell(script(interface, others)).as_root();
+    let output = session.run(&look).await.map_err(failed)?;
+    let output = output.expect_success(session.peer(), &Command::shell("look at the host")).map_err(failed)?;
+    read(&output.text())
         .map_err(|source| DriverError::provider(format!("understand what {} says of itself", session.peer()), source))
 }
 
-/// The script. Sockets come from `/proc`, so that nothing need be installed: a listening TCP socket is in state 0A.
-fn script(interface: Option<&str>) -> String {
+/// The script. Every process that it starts is paid by every host, so the shell does what it can by itself. Sockets
+/// come from `/proc`, so that nothing need be installed: a listening TCP socket is in state 0A. `ip` may be one that
+/// takes no batch: then it says nothing of routes, and is asked for each.
+fn script(interface: Option<&str>, others: &[IpAddr]) -> String {
     let ports = |wanted: &str| {
         let of_kind = NEEDED_PORTS.iter().filter(|(protocol, _)| *protocol == wanted);
         of_kind.map(|(_, port)| format!("{port:04X}")).collect::<Vec<_>>().join(" ")
     };
     let addresses = interface.map_or_else(String::new, |name| {
         format!(
-            "ip -o address show dev {} scope global 2>/dev/null | awk '{{print \"swarmup:address \" $4}}';",
+            "ip -o address show dev {} scope global 2>/dev/null | awk '{{print \"swarmup:address \" $4}}'",
             quote(name)
         )
     });
+    let routes = if others.is_empty() || interface.is_some() {
+        String::new()
+    } else {
+        let asks: Vec<_> = others.iter().map(|other| format!("route get {other}")).collect();
+        let asks = asks.join("\n");
+        format!(
+            "ip -o -force -batch - 2>/dev/null <<END | while read -r route; do echo \"swarmup:route $route\"; done\n{asks}\nEND"
+        )
+    };
     format!(
         r#"holder() {{
     pid=$(ls -ln /proc/[0-9]*/fd 2>/dev/null | awk -v socket="socket:[$1]" '
@@ -92,29 +103,39 @@ fn script(interface: Option<&str>) -> String {
         $NF == socket {{ print pid; exit }}')
     if [ -n "$pid" ]; then echo "$pid $(cat "/proc/$pid/comm")"; fi
 }}
-sockets() {{
-    protocol=$1 state=$2 ports=$3; shift 3
-    cat "$@" 2>/dev/null | awk -v state="$state" -v ports=" $ports " '
-        {{ count = split($2, local, ":"); port = toupper(local[count]) }}
-        (state == "" || $4 == state) && index(ports, " " port " ") {{ print port, $10 }}' | sort -u |
-    while read -r port inode; do
-        echo "swarmup:taken $protocol $port $(if [ "$inode" != 0 ]; then holder "$inode"; fi)"
-    done
-}}
-echo "swarmup:system $(uname -s) $(uname -m)"
-echo "swarmup:boot $(cat /proc/sys/kernel/random/boot_id)"
+echo "swarmup:connection $SSH_CONNECTION"
+echo "swarmup:system $(uname -sm)"
+read -r boot </proc/sys/kernel/random/boot_id; echo "swarmup:boot $boot"
 if [ -e {record} ]; then echo "swarmup:record $(cat {record})"; fi
 if [ -e /var/lib/swarmd/installation.json ]; then
     echo "swarmup:agent $(tr -d '\n' </var/lib/swarmd/installation.json)"
-elif [ -n "$(ls -A /var/lib/swarmd 2>/dev/null)" ]; then
+elif [ -d /var/lib/swarmd ] && [ -n "$(ls -A /var/lib/swarmd 2>/dev/null)" ]; then
     echo "swarmup:unmarked"
 fi
+if [ -e {rules} ] || command -v firewall-cmd >/dev/null 2>&1 ||
+    {{ [ -e /etc/ufw/ufw.conf ] && grep -qi '^ENABLED=yes' /etc/ufw/ufw.conf; }}; then
+    echo "swarmup:firewall"
+fi
 {addresses}
-sockets tcp 0A "{tcp}" /proc/net/tcp /proc/net/tcp6
-sockets udp "" "{udp}" /proc/net/udp /proc/net/udp6
+{routes}
+set --
+for table in /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6; do
+    if [ -r "$table" ]; then set -- "$@" "$table"; fi
+done
+taken=$(awk -v tcp=" {tcp} " -v udp=" {udp} " '
+    {{ protocol = FILENAME ~ /udp/ ? "udp" : "tcp"; count = split($2, local, ":"); port = toupper(local[count]) }}
+    (protocol == "udp" || $4 == "0A") && index(protocol == "udp" ? udp : tcp, " " port " ") {{
+        if (!told[protocol, port, $10]++) print protocol, port, $10
+    }}' "$@")
+if [ -n "$taken" ]; then
+    echo "$taken" | while read -r protocol port inode; do
+        echo "swarmup:taken $protocol $port $(if [ "$inode" != 0 ]; then holder "$inode"; fi)"
+    done
+fi
 echo "swarmup:done"
 "#,
         record = record::FILE,
+        rules = record::RULES_FILE,
         tcp = ports("tcp"),
         udp = ports("udp"),
     )
@@ -142,6 +163,8 @@ fn read(text: &str) -> Result<Facts, BadLine> {
                 facts.agent = Some((agent.mark, agent.cluster_name));
             }
             "unmarked" => facts.has_unmarked_state = true,
+            "firewall" => facts.has_firewall = true,
+            "route" => facts.routes.extend(read_route(rest)),
             "address" => {
                 let address = rest.split('/').next().unwrap_or_default();
                 facts.of_interface.push(address.parse().map_err(|_| bad())?);
@@ -245,24 +268,34 @@ pub(crate) fn choose_address(
     }
 }
 
-/// The addresses from which a host reaches others.
-pub(crate) async fn sources(session: &dyn Session, others: &[IpAddr]) -> Result<BTreeSet<IpAddr>, DriverError> {
+/// The addresses from which a host reaches others; it is asked where it has not said so already.
+pub(crate) async fn sources(
+    session: &dyn Session,
+    facts: &Facts,
+    others: &[IpAddr],
+) -> Result<BTreeSet<IpAddr>, DriverError> {
+    let known: Option<BTreeSet<_>> = others.iter().map(|other| facts.routes.get(other).copied()).collect();
+    if let Some(sources) = known {
+        return Ok(sources);
+    }
     let asks =
         others.iter().map(|other| format!("route=$(ip -o route get {other}) || exit 1; echo \"swarmup:route $route\""));
     let command = Command::shell(asks.collect::<Vec<_>>().join("; "));
     let failed = |error| unreached("find the host's route to the others", error);
     let output = session.run(&command).await.map_err(failed)?;
     let output = output.expect_success(session.peer(), &command).map_err(failed)?;
-    Ok(read_sources(&output.text()))
+    let text = output.text();
+    let routes = text.lines().filter_map(|line| line.strip_prefix("swarmup:route "));
+    Ok(routes.filter_map(read_route).map(|(_, source)| source).collect())
 }
 
-fn read_sources(text: &str) -> BTreeSet<IpAddr> {
-    let routes = text.lines().filter_map(|line| line.strip_prefix("swarmup:route "));
-    let source = |route: &str| {
-        let mut words = route.split_whitespace();
-        words.find(|word| *word == "src").and_then(|_| words.next()).and_then(parse_address)
-    };
-    routes.filter_map(source).collect()
+/// The destination and the source of a route as `ip -o route get` shows it.
+fn read_route(text: &str) -> Option<(IpAddr, IpAddr)> {
+    let mut words = text.split_whitespace();
+    // A host's own address is shown as `local ADDRESS`.
+    let destination = words.by_ref().find_map(parse_address)?;
+    let source = words.find(|word| *word == "src").and_then(|_| words.next()).and_then(parse_address)?;
+    Some((destination, source))
 }
 
 #[cfg(test)]

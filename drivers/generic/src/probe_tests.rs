@@ -72,19 +72,35 @@ fn an_answer_cut_short_is_not_believed() {
 }
 
 #[test]
-fn the_address_is_the_one_that_reaches_the_others() {
-    let one = read_sources("swarmup:route 10.0.0.2 dev eth0 src 10.0.0.1 uid 0 \\    cache \n");
-    let two = read_sources(
-        "swarmup:route 10.0.0.2 dev eth0 src 10.0.0.1\nswarmup:route 10.9.0.2 via 10.8.0.1 dev eth1 src 10.8.0.7\n",
-    );
-    let facts = facts("swarmup:address fd00::5/64\nswarmup:address 192.0.2.5/24\n");
-    let none = BTreeSet::new();
-    let choose = |interface, sources| choose_address("root@h:22", &facts, interface, sources);
+fn routes_are_read_as_ip_shows_them() {
+    let check = |line: &str, expected: Option<(&str, &str)>| {
+        let expected = expected.map(|(to, from)| (to.parse().unwrap(), from.parse().unwrap()));
+        assert_eq!(read_route(line), expected, "{line}");
+    };
 
-    assert_eq!(choose(None, &one), Ok("10.0.0.1".parse().unwrap()));
-    assert!(
-        choose(None, &two).unwrap_err().what.contains("from 10.0.0.1 and from 10.8.0.7") || choose(None, &two).is_err()
-    );
-    assert_eq!(choose(None, &none), Ok("10.0.0.1".parse().unwrap()));
-    assert_eq!(choose(Some("eth1"), &two), Ok("192.0.2.5".parse().unwrap()));
+    check("10.0.0.2 dev eth0 src 10.0.0.1 uid 0 \\    cache ", Some(("10.0.0.2", "10.0.0.1")));
+    check("10.9.0.2 via 10.8.0.1 dev eth1 src 10.8.0.7 uid 0 ", Some(("10.9.0.2", "10.8.0.7")));
+    check("local 10.0.0.1 dev lo src 10.0.0.1 uid 0 ", Some(("10.0.0.1", "10.0.0.1")));
+    check("fd77::2 from :: dev eth0 proto kernel src fd77::1 metric 256 ", Some(("fd77::2", "fd77::1")));
+    check("unreachable 10.0.0.3 dev lo uid 0 ", None);
+    check("Usage: ip [ OPTIONS ] OBJECT", None);
+}
+
+#[test]
+fn a_host_says_from_where_it_reaches_the_others() {
+    let facts = facts("swarmup:route 10.0.0.2 dev eth0 src 10.0.0.1 uid 0\nswarmup:route nonsense\n");
+
+    assert_eq!(facts.routes, BTreeMap::from([("10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap())]));
+}
+
+#[test]
+fn the_address_is_the_one_that_reaches_the_others() {
+    let facts = facts("swarmup:address fd00::5/64\nswarmup:address 192.0.2.5/24\n");
+    let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<BTreeSet<IpAddr>>();
+    let choose = |interface, sources: &[&str]| choose_address("root@h:22", &facts, interface, &addresses(sources));
+
+    assert_eq!(choose(None, &["10.0.0.1"]), Ok("10.0.0.1".parse().unwrap()));
+    assert!(choose(None, &["10.0.0.1", "10.8.0.7"]).unwrap_err().what.contains("from 10.0.0.1 and from 10.8.0.7"));
+    assert_eq!(choose(None, &[]), Ok("10.0.0.1".parse().unwrap()));
+    assert_eq!(choose(Some("eth1"), &["10.0.0.1", "10.8.0.7"]), Ok("192.0.2.5".parse().unwrap()));
 }

@@ -32,9 +32,13 @@ pub(crate) struct Generic {
     dialer: Dialer,
     /// The cluster that each host was found to belong to by somebody who asked for that cluster.
     known: Mutex<BTreeMap<InstanceId, ClusterId>>,
+    /// What the preflight has just seen, for the create that follows it. Whatever has changed in between is refused by
+    /// the claim, or by the agent.
+    fresh: Mutex<BTreeMap<InstanceId, Seen>>,
 }
 
 /// A host that was looked at.
+#[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) host: GivenHost,
     pub(crate) session: Arc<dyn Session>,
@@ -43,7 +47,7 @@ pub(crate) struct Seen {
 
 impl Generic {
     pub(crate) fn new(given: Given, memory: Memory, dialer: Dialer) -> Self {
-        Self { given, memory, dialer, known: Mutex::default() }
+        Self { given, memory, dialer, known: Mutex::default(), fresh: Mutex::default() }
     }
 
     /// How to log in to a host: as the options say, else as it was done when it was claimed.
@@ -68,15 +72,15 @@ impl Generic {
         self.dialer.dial(&host.id().0, &access).await.map_err(|error| unreached(&format!("use {host}"), error))
     }
 
-    async fn look_at(&self, host: &GivenHost) -> Result<Seen, DriverError> {
+    async fn look_at(&self, host: &GivenHost, others: &[IpAddr]) -> Result<Seen, DriverError> {
         let interface = self.given.address_interface.as_deref();
         let mut session = self.session(host).await?;
-        let facts = match probe(&*session, interface).await {
+        let facts = match probe(&*session, interface, others).await {
             // The session was of before a reboot.
             Err(error) if error.is_transient() => {
                 self.dialer.forget(&Access::Ssh(self.access(host)?)).await;
                 session = self.session(host).await?;
-                probe(&*session, interface).await?
+                probe(&*session, interface, others).await?
             }
             probed => probed?,
         };
@@ -97,7 +101,39 @@ impl Generic {
 
     /// Looks at all hosts side by side.
     async fn look(&self, hosts: &[GivenHost]) -> Result<Vec<Seen>, DriverError> {
-        try_join_all(hosts.iter().map(|host| self.look_at(host))).await
+        try_join_all(hosts.iter().map(|host| self.look_at(host, &[]))).await
+    }
+
+    /// Looks at all hosts side by side, each of which also says from where it reaches the others. What the preflight
+    /// has seen a moment ago is taken, once, instead.
+    async fn look_among(&self, hosts: &[GivenHost]) -> Result<Vec<Seen>, DriverError> {
+        let addresses: Vec<_> = hosts.iter().filter_map(GivenHost::address).collect();
+        try_join_all(hosts.iter().map(|host| async {
+            let fresh = lock(&self.fresh).remove(&host.id());
+            if let Some(seen) = fresh.filter(|seen| seen.session.is_open()) {
+                return Ok(seen);
+            }
+            let others = addresses.iter().copied().filter(|address| host.address() != Some(*address));
+            self.look_at(host, &others.collect::<Vec<_>>()).await
+        }))
+        .await
+    }
+
+    /// Remembers the hosts that are about to be claimed: on disk when this returns.
+    async fn remember(&self, cluster: &ClusterId, hosts: &[&Seen]) -> Result<(), DriverError> {
+        let remembered = |seen: &&Seen| {
+            let access = self.access(&seen.host)?;
+            Ok(Remembered {
+                id: seen.host.id(),
+                cluster: cluster.clone(),
+                ssh_key: access.key_file,
+                host_key: access.host_key.or_else(|| seen.session.host_key().map(str::to_owned)),
+            })
+        };
+        let hosts = hosts.iter().map(remembered).collect::<Result<Vec<_>, DriverError>>()?;
+        let memory = self.memory.clone();
+        let remembering = tokio::task::spawn_blocking(move || memory.remember(&hosts));
+        remembering.await.map_err(|panic| DriverError::provider("remember the hosts", panic))?
     }
 
     /// Claims a host for a machine.
@@ -109,13 +145,6 @@ impl Generic {
             name: machine.name.clone(),
             address,
         };
-        let access = self.access(&seen.host)?;
-        self.memory.remember(&Remembered {
-            id: seen.host.id(),
-            cluster: machine.cluster.clone(),
-            ssh_key: access.key_file,
-            host_key: access.host_key.or_else(|| seen.session.host_key().map(str::to_owned)),
-        })?;
         let holder = claim(&*seen.session, &record).await?;
         if holder != record {
             self.memory.forget(&seen.host.id())?;
@@ -124,23 +153,20 @@ impl Generic {
                 hint: "leave this host out".to_owned(),
             });
         }
-        self.instance(&seen.host, &seen.session, &record, InstanceState::Running)
+        self.instance(seen, &record)
     }
 
-    fn instance(
-        &self,
-        host: &GivenHost,
-        session: &Arc<dyn Session>,
-        record: &HostRecord,
-        state: InstanceState,
-    ) -> Result<Instance, DriverError> {
+    /// The machine that a host is.
+    fn instance(&self, seen: &Seen, record: &HostRecord) -> Result<Instance, DriverError> {
+        let Seen { host, session, facts } = seen;
         let mut access = self.access(host)?;
         access.host_key = access.host_key.or_else(|| session.host_key().map(str::to_owned));
         lock(&self.known).insert(host.id(), record.mark.clone());
         Ok(Instance {
             id: host.id(),
             name: record.name.clone(),
-            state,
+            state: InstanceState::Running,
+            arch: facts.system.split_whitespace().nth(1).map(str::to_owned),
             private_address: Some(record.address),
             public_address: host.address().filter(|address| *address != record.address),
             access: Some(Access::Ssh(access)),
@@ -149,7 +175,7 @@ impl Generic {
 
     /// The machine on a host, where it is one of a cluster that this driver may act on.
     async fn machine(&self, id: &InstanceId) -> Result<(Seen, HostRecord), DriverError> {
-        let seen = self.look_at(&host_of(id)?).await?;
+        let seen = self.look_at(&host_of(id)?, &[]).await?;
         match seen.facts.record.clone() {
             Some(record) if self.may_act_on(id, &record.mark)? => Ok((seen, record)),
             Some(_) | None => Err(DriverError::NoSuchMachine { id: id.0.clone() }),
@@ -168,7 +194,7 @@ impl Generic {
 
     /// Gives one host back; returns which member of which cluster it was.
     async fn destroy_one(&self, id: &InstanceId) -> Result<Option<(ClusterId, IpAddr)>, DriverError> {
-        let seen = self.look_at(&host_of(id)?).await?;
+        let seen = self.look_at(&host_of(id)?, &[]).await?;
         let record = seen.facts.record.as_ref().map(|record| (&record.mark, &record.cluster));
         let agent = seen.facts.agent.as_ref().map(|(mark, cluster)| (mark, cluster));
         for (mark, cluster) in [record, agent].into_iter().flatten() {
@@ -186,7 +212,9 @@ impl Generic {
             }
         }
         if record.is_some() {
-            firewall::close(&*seen.session).await?;
+            if seen.facts.has_firewall {
+                firewall::close(&*seen.session).await?;
+            }
             release(&*seen.session).await?;
         }
         self.memory.forget(id)?;
@@ -199,8 +227,9 @@ impl Generic {
         for cluster in clusters {
             let gone: Vec<_> = left.iter().filter(|(of, _)| of == cluster).map(|(_, address)| *address).collect();
             // A host that cannot be reached now keeps a hole for an address that nobody has; its own end closes it.
-            let looked = join_all(self.candidates(Some(cluster))?.iter().map(|host| self.look_at(host))).await;
-            let staying = looked.into_iter().flatten().filter(|seen| seen.is_of(cluster)).collect::<Vec<_>>();
+            let looked = join_all(self.candidates(Some(cluster))?.iter().map(|host| self.look_at(host, &[]))).await;
+            let is_open = |seen: &Seen| seen.is_of(cluster) && seen.facts.has_firewall;
+            let staying = looked.into_iter().flatten().filter(is_open).collect::<Vec<_>>();
             try_join_all(staying.iter().map(|seen| firewall::shut_out(&*seen.session, &gone))).await?;
         }
         Ok(())
@@ -235,13 +264,15 @@ impl Driver for Generic {
             );
             return Err(invalid(HOST, reason));
         }
-        let seen = self.look(&self.given.hosts).await?;
+        lock(&self.fresh).clear();
+        let seen = self.look_among(&self.given.hosts).await?;
         check_twins(&seen)?;
         let objections: Vec<_> =
             seen.iter().filter_map(|seen| objection(&seen.host.to_string(), &seen.facts, &request.id)).collect();
         refuse(objections)?;
         addresses(&seen, self.given.address_interface.as_deref()).await?;
         let checked = seen.iter().map(|seen| format!("{} is reachable and free", seen.host)).collect();
+        lock(&self.fresh).extend(seen.into_iter().map(|seen| (seen.host.id(), seen)));
         let unchecked = "whether a firewall between the hosts lets 2377/tcp, 7946/tcp+udp and 4789/udp through";
         Ok(Preflight { checked, unchecked: vec![unchecked.to_owned()] })
     }
@@ -271,15 +302,19 @@ impl Driver for Generic {
         for machine in machines {
             progress.machine(&machine.name, "looking at its host");
         }
-        let seen = self.look(&self.candidates(Some(cluster))?).await?;
+        let seen = self.look_among(&self.candidates(Some(cluster))?).await?;
         let addresses = addresses(&seen, self.given.address_interface.as_deref()).await?;
         let places = place(cluster, machines, &seen)?;
+        let chosen: BTreeSet<_> = places.values().copied().collect();
+        let unclaimed: Vec<_> =
+            chosen.iter().map(|index| &seen[*index]).filter(|seen| seen.facts.record.is_none()).collect();
+        self.remember(cluster, &unclaimed).await?;
         let claims = machines.iter().map(|machine| {
             let seen = &seen[places[&machine.name]];
             let address = addresses[&seen.host.id()];
             async move {
                 let instance = match &seen.facts.record {
-                    Some(record) => self.instance(&seen.host, &seen.session, record, InstanceState::Running)?,
+                    Some(record) => self.instance(seen, record)?,
                     None => self.claim(seen, machine, address).await?,
                 };
                 progress.appeared(&instance, instance.public_address.or(instance.private_address));
@@ -287,11 +322,11 @@ impl Driver for Generic {
             }
         });
         let instances = try_join_all(claims).await?;
-        let chosen: BTreeSet<_> = instances.iter().map(|instance| &instance.id).collect();
-        let members: Vec<_> =
-            seen.iter().filter(|seen| seen.is_of(cluster) || chosen.contains(&seen.host.id())).collect();
+        let is_member = |(index, one): &(usize, &Seen)| one.is_of(cluster) || chosen.contains(index);
+        let members: Vec<_> = seen.iter().enumerate().filter(is_member).map(|(_, seen)| seen).collect();
         let member_addresses: Vec<_> = members.iter().map(|seen| addresses[&seen.host.id()]).collect();
-        try_join_all(members.iter().zip(&member_addresses).map(|(seen, own)| {
+        let walled = members.iter().zip(&member_addresses).filter(|(seen, _)| seen.facts.has_firewall);
+        try_join_all(walled.map(|(seen, own)| {
             let holes = firewall::holes(&rules, *own, &member_addresses, seen.facts.operator);
             async move { firewall::ensure(&*seen.session, &holes).await }
         }))
@@ -306,7 +341,7 @@ impl Driver for Generic {
                 Ok(_) | Err(ServiceError::NotInstalled { .. }) => {}
                 Err(error) => return Err(refused("start the agent", error)),
             }
-            self.instance(&seen.host, &seen.session, &record, InstanceState::Running)
+            self.instance(&seen, &record)
         }))
         .await
     }
@@ -335,6 +370,7 @@ impl Driver for Generic {
     }
 
     async fn destroy(&self, ids: &[InstanceId]) -> Result<(), DriverError> {
+        lock(&self.fresh).clear();
         // All are tried before the first failure is told.
         let destroyed = join_all(ids.iter().map(|id| self.destroy_one(id))).await;
         let left: Vec<_> = destroyed.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();

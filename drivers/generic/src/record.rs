@@ -32,11 +32,12 @@ pub(crate) async fn claim(session: &dyn Session, record: &HostRecord) -> Result<
     let body = serde_json::to_string(record).expect("a record has string keys only");
     // Only one of two can make the link.
     let script = format!(
-        "set -e; umask 077; mkdir -p {FOLDER}; draft=$(mktemp {FOLDER}/.host.XXXXXX); \
-         cat >\"$draft\"; ln \"$draft\" {FILE} 2>/dev/null || true; rm -f \"$draft\"; sync {FILE} 2>/dev/null || true; \
-         echo; echo swarmup:$(cat {FILE})"
+        "set -e; umask 077; [ -d {FOLDER} ] || mkdir -p {FOLDER}; draft={FOLDER}/.host.$$; \
+         printf %s {body} >\"$draft\"; ln \"$draft\" {FILE} 2>/dev/null || true; rm -f \"$draft\"; \
+         sync {FILE} 2>/dev/null || true; read -r holder <{FILE} || true; echo; echo \"swarmup:$holder\"",
+        body = quote(&body)
     );
-    let command = Command::shell(script).stdin(body).as_root();
+    let command = Command::shell(script).as_root();
     let peer = session.peer();
     let output = session.run(&command).await.and_then(|output| output.expect_success(peer, &command));
     let text = output.map_err(|error| unreached("claim the host", error))?.text();
@@ -50,7 +51,7 @@ pub(crate) async fn claim(session: &dyn Session, record: &HostRecord) -> Result<
 /// Gives a host back: after this it says nothing of us any more.
 pub(crate) async fn release(session: &dyn Session) -> Result<(), DriverError> {
     let script = format!(
-        "set -e; rm -f {binary} {binary_folder}/.swarmup.??????; rm -f {rules} {file} {folder}/.host.??????; \
+        "set -e; rm -f {binary} {binary_folder}/.swarmup.??????; rm -f {rules} {file} {folder}/.host.*; \
          if [ -d {folder} ]; then rmdir {folder}; fi",
         binary = quote(reach::AGENT_PATH),
         binary_folder = "/usr/local/bin",

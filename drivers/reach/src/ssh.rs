@@ -4,6 +4,7 @@
 
 mod channel;
 mod login;
+mod pace;
 
 use std::borrow::Cow;
 use std::fmt;

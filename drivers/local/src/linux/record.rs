@@ -60,6 +60,7 @@ impl MachineRecord {
             id,
             name: name.to_owned(),
             state: if process.is_some() { InstanceState::Running } else { InstanceState::Stopped },
+            arch: Some(std::env::consts::ARCH.to_owned()),
             private_address: Some(self.address),
             public_address: None,
             access: process.map(|process| Access::Namespace { pid: process.pid, started: process.started }),

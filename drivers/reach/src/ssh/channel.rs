@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{self, Instant};
 
+use super::pace::Pace;
 use super::{Ssh, broken};
 use crate::process::{self, Event, Events, Input, LINGER, Process};
 use crate::stdio::{RawMode, StandardInput, StandardOutputs, terminal_size, window_changes};
@@ -105,6 +106,7 @@ async fn open(ssh: &Ssh) -> Result<(Channel<Msg>, OwnedSemaphorePermit), ReachEr
 fn process_on(ssh: &Ssh, channel: Channel<Msg>, permit: OwnedSemaphorePermit) -> Process {
     let (reader, writer) = channel.split();
     let writer = std::sync::Arc::new(writer);
+    let (pace, windows) = Pace::new();
     let events = ChannelEvents {
         peer: ssh.peer.clone(),
         reader,
@@ -112,9 +114,10 @@ fn process_on(ssh: &Ssh, channel: Channel<Msg>, permit: OwnedSemaphorePermit) ->
         status: None,
         until: None,
         is_closed: false,
+        windows,
         _permit: permit,
     };
-    Process { events: Box::new(events), input: Box::new(ChannelInput { peer: ssh.peer.clone(), writer }) }
+    Process { events: Box::new(events), input: Box::new(ChannelInput { peer: ssh.peer.clone(), writer, pace }) }
 }
 
 /// What arrives on a channel.
@@ -128,6 +131,8 @@ struct ChannelEvents {
     until: Option<Instant>,
     /// Whether the host has closed the channel.
     is_closed: bool,
+    /// How far the host has opened its window for what the command reads.
+    windows: watch::Sender<u32>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -142,6 +147,7 @@ impl Events for ChannelEvents {
             match message {
                 Some(ChannelMsg::Data { data }) => return Ok(Event::Stdout(data)),
                 Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => return Ok(Event::Stderr(data)),
+                Some(ChannelMsg::WindowAdjusted { new_size }) => drop(self.windows.send_replace(new_size)),
                 Some(ChannelMsg::ExitStatus { exit_status }) => {
                     self.end_with(i32::try_from(exit_status).unwrap_or(i32::MAX));
                 }
@@ -191,11 +197,13 @@ impl Drop for ChannelEvents {
 struct ChannelInput {
     peer: String,
     writer: std::sync::Arc<ChannelWriteHalf<Msg>>,
+    pace: Pace,
 }
 
 #[async_trait]
 impl Input for ChannelInput {
     async fn write(&mut self, piece: Bytes) -> Result<(), ReachError> {
+        self.pace.send(piece.len()).await;
         self.writer.data_bytes(piece).await.map_err(|error| broken(&self.peer, error))
     }
 

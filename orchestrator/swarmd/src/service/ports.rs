@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 
 use crate::process;
 
@@ -63,7 +65,12 @@ impl fmt::Display for Holder {
 }
 
 /// Who holds a port; `None` where it is free.
+///
+/// The kernel's tables are read only where the port cannot be had: reading them takes milliseconds.
 pub(crate) fn holder_of(port: u16, transport: Transport) -> Option<Holder> {
+    if is_free(port, transport) {
+        return None;
+    }
     let tables = match transport {
         Transport::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
         Transport::Udp => ["/proc/net/udp", "/proc/net/udp6"],
@@ -73,6 +80,18 @@ pub(crate) fn holder_of(port: u16, transport: Transport) -> Option<Holder> {
         .filter_map(|table| fs::read_to_string(table).ok())
         .find_map(|table| inode_of(&table, port, transport))?;
     Some(if inode == 0 { Holder::Kernel } else { process_with(inode) })
+}
+
+/// Whether a port can be had, in both families. A host may lack one of them.
+fn is_free(port: u16, transport: Transport) -> bool {
+    let families: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+    families.into_iter().all(|address| {
+        let bound = match transport {
+            Transport::Tcp => TcpListener::bind((address, port)).map(drop),
+            Transport::Udp => UdpSocket::bind((address, port)).map(drop),
+        };
+        bound.err().is_none_or(|error| error.kind() != io::ErrorKind::AddrInUse)
+    })
 }
 
 /// The inode of the socket that holds a port, in a table of `/proc/net`.
@@ -104,8 +123,6 @@ fn process_with(inode: u64) -> Holder {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, UdpSocket};
-
     use super::*;
 
     const TABLE: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
@@ -131,6 +148,18 @@ mod tests {
 
         let pid = std::process::id();
         assert_eq!(holder, Some(Holder::Process { name: process::name_of(pid).unwrap(), pid }));
+    }
+
+    #[test]
+    fn a_port_that_is_held_on_one_address_is_not_free() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            // A host may lack IPv6.
+            let Ok(socket) = UdpSocket::bind(address) else { continue };
+            let listener = TcpListener::bind(address).unwrap();
+
+            assert!(!is_free(socket.local_addr().unwrap().port(), Transport::Udp), "{address}");
+            assert!(!is_free(listener.local_addr().unwrap().port(), Transport::Tcp), "{address}");
+        }
     }
 
     #[test]
