@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use driver::conformance::{self, Bench};
+use driver::conformance::{self, Bench, cluster_request};
 use driver::{
-    Access, ClusterId, ClusterRequest, Driver, DriverError, FirewallRule, MachineRequest, OptionValue, Options,
-    Protocol, RuleSource, Silent,
+    Access, ClusterRequest, Driver, DriverError, FirewallRule, OptionValue, Options, Protocol, RuleSource, Silent,
 };
 use reach::Dialer;
 use tests::{Host, Hosts, Signal};
@@ -51,10 +50,8 @@ impl Desk {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
 
         let members = |protocol, port| FirewallRule { protocol, port: Some(port), source: RuleSource::Members };
+        let mark = format!("mark-of-{name}-{}", SERIAL.fetch_add(1, Ordering::Relaxed));
         ClusterRequest {
-            id: ClusterId(format!("mark-of-{name}-{}", SERIAL.fetch_add(1, Ordering::Relaxed))),
-            name: name.to_owned(),
-            owner: "tester@workstation".into(),
             managers,
             workers,
             firewall: vec![
@@ -65,6 +62,7 @@ impl Desk {
                 members(Protocol::Udp, 4789),
             ],
             options: self.options_for(self.given()),
+            ..cluster_request(mark, name)
         }
     }
 
@@ -93,20 +91,6 @@ impl Bench for Desk {
 
     fn cluster(&self, name: &str) -> ClusterRequest {
         self.request(name, 2, 1)
-    }
-
-    fn machine(&self, cluster: &ClusterRequest, number: u32) -> MachineRequest {
-        MachineRequest {
-            cluster: cluster.id.clone(),
-            name: format!("{}-node-{number}", cluster.name),
-            hostname: format!("node-{number}"),
-            number,
-            group: "managers".into(),
-            user_data: None,
-            authorized_key: None,
-            agent: None,
-            options: cluster.options.clone(),
-        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use crate::{
-    ClusterRequest, Driver, DriverError, Instance, InstanceId, InstanceState, MachineRequest, Network, Progress,
-    Resource, Silent,
+    ClusterId, ClusterRequest, Driver, DriverError, Instance, InstanceId, InstanceState, MachineRequest, Network,
+    Options, Progress, Resource, Silent,
 };
 
 /// What the suite needs of a driver under test.
@@ -21,7 +21,37 @@ pub trait Bench: Send + Sync {
     fn cluster(&self, name: &str) -> ClusterRequest;
 
     /// A request for machine `number` (from 1) of a cluster; there are at most three.
-    fn machine(&self, cluster: &ClusterRequest, number: u32) -> MachineRequest;
+    fn machine(&self, cluster: &ClusterRequest, number: u32) -> MachineRequest {
+        machine_request(cluster, number)
+    }
+}
+
+/// A request for a cluster of one manager and two workers that asks for nothing of its provider's own.
+pub fn cluster_request(mark: impl Into<String>, name: &str) -> ClusterRequest {
+    ClusterRequest {
+        id: ClusterId(mark.into()),
+        name: name.to_owned(),
+        owner: "somebody@somewhere".to_owned(),
+        managers: 1,
+        workers: 2,
+        firewall: Vec::new(),
+        options: Options::default(),
+    }
+}
+
+/// A request for one machine of a cluster, with the names that `swarmup` gives machines and no agent.
+pub fn machine_request(cluster: &ClusterRequest, number: u32) -> MachineRequest {
+    MachineRequest {
+        cluster: cluster.id.clone(),
+        name: format!("{}-node-{number}", cluster.name),
+        hostname: format!("node-{number}"),
+        number,
+        group: "workers".to_owned(),
+        user_data: None,
+        authorized_key: None,
+        agent: None,
+        options: cluster.options.clone(),
+    }
 }
 
 /// Runs every check, one after the other.

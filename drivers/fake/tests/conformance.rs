@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use driver::conformance::{self, Bench};
-use driver::{ClusterId, ClusterRequest, Driver, DriverError, MachineRequest, Network, OptionValue, Options, Silent};
+use driver::conformance::{self, Bench, cluster_request};
+use driver::{ClusterRequest, Driver, DriverError, MachineRequest, Network, OptionValue, Options, Silent};
 use fake::Fake;
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,29 +19,7 @@ impl Bench for Folder {
     }
 
     fn cluster(&self, name: &str) -> ClusterRequest {
-        ClusterRequest {
-            id: ClusterId(format!("mark-{name}")),
-            name: name.to_owned(),
-            owner: "somebody@somewhere".to_owned(),
-            managers: 1,
-            workers: 2,
-            firewall: Vec::new(),
-            options: Options::default(),
-        }
-    }
-
-    fn machine(&self, cluster: &ClusterRequest, number: u32) -> MachineRequest {
-        MachineRequest {
-            cluster: cluster.id.clone(),
-            name: format!("{}-node-{number}", cluster.name),
-            hostname: format!("node-{number}"),
-            number,
-            group: "worker".to_owned(),
-            user_data: None,
-            authorized_key: None,
-            agent: None,
-            options: Options::default(),
-        }
+        cluster_request(format!("mark-{name}"), name)
     }
 }
 

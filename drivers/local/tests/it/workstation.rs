@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use driver::conformance::Bench;
-use driver::{Access, ClusterId, ClusterRequest, Driver, Instance, MachineRequest, Options};
+use driver::conformance::{Bench, cluster_request, machine_request};
+use driver::{Access, ClusterRequest, Driver, Instance, MachineRequest, Options};
 use links::Process;
 use links::cgroup::ControlGroup;
 
@@ -65,29 +65,11 @@ impl Bench for Workstation {
     }
 
     fn cluster(&self, name: &str) -> ClusterRequest {
-        ClusterRequest {
-            id: ClusterId(format!("{}-{name}", self.unique())),
-            name: name.to_owned(),
-            owner: "somebody@somewhere".to_owned(),
-            managers: 1,
-            workers: 2,
-            firewall: Vec::new(),
-            options: Options::default(),
-        }
+        cluster_request(format!("{}-{name}", self.unique()), name)
     }
 
     fn machine(&self, cluster: &ClusterRequest, number: u32) -> MachineRequest {
-        MachineRequest {
-            cluster: cluster.id.clone(),
-            name: format!("{}-node-{number}", cluster.name),
-            hostname: format!("node-{number}"),
-            number,
-            group: "worker".to_owned(),
-            user_data: None,
-            authorized_key: None,
-            agent: Some(self.agent.clone()),
-            options: Options::default(),
-        }
+        MachineRequest { agent: Some(self.agent.clone()), ..machine_request(cluster, number) }
     }
 }
 
