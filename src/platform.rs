@@ -5,6 +5,7 @@
 //! | files and folders | modes 0600 and 0700, given to the user behind sudo | the profile's own access rules |
 //! | folders | synced, so that a rename survives a power cut | synced with the file |
 //! | signals | SIGINT and SIGTERM | Ctrl-C |
+//! | locks of files | of the process: what it starts never holds them | of the handle, which no child inherits |
 
 #[cfg(unix)]
 mod unix;
@@ -16,7 +17,5 @@ mod other;
 #[cfg(not(unix))]
 use other as this;
 
-pub use this::{
-    Interrupts, caller_home, caller_name, create_private_dir, give_to_caller, host_name, open_private, set_executable,
-    sync_dir,
-};
+pub use driver::keep::{create_private_dir, open_private, sync_dir};
+pub use this::{Interrupts, caller_home, caller_name, host_name, is_removed, lock_holder, set_executable, try_lock};

@@ -3,8 +3,10 @@
 //! A write goes to a file beside it, is synced, takes the old one's place by a rename, and the folder is synced: at
 //! every moment there is one complete journal. A file that cannot be read stays exactly as it is.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use driver::keep;
 
 use super::{JOURNAL_FORMAT, Journal};
 use crate::platform;
@@ -94,21 +96,11 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
 
 /// Replaces private files of one folder, each as a whole and in this order; all are durable on return.
 pub fn replace_all(folder: &Path, files: &[(&Path, &[u8])]) -> Result<(), JournalError> {
-    for (name, bytes) in files {
-        let path = folder.join(name);
-        let mut beside = path.clone().into_os_string();
-        beside.push(".new");
-        let write = || {
-            let mut file = platform::open_private(beside.as_ref(), true)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &path)
-        };
-        write().map_err(|source| JournalError::Disk { action: "write", path: path.clone(), source })?;
-    }
-    // The names of all of them at once.
-    let disk = |source| JournalError::Disk { action: "write", path: folder.to_owned(), source };
-    platform::sync_dir(folder).map_err(disk)
+    keep::replace_all(folder, files.iter().copied()).map_err(|source| JournalError::Disk {
+        action: "write",
+        path: files.first().map_or_else(|| folder.to_owned(), |(name, _)| folder.join(name)),
+        source,
+    })
 }
 
 /// Sets a journal that cannot be understood aside, under a name that is free.

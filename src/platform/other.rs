@@ -1,27 +1,22 @@
 //! Where there is no Unix below: the profile's folder protects itself, and there is no sudo.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Opens a file, creating it where it is missing; the folder's access rules protect it.
-pub fn open_private(path: &Path, truncate: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(truncate).open(path)
+/// Locks a file by a handle that no child inherits, or says that another process has.
+pub fn try_lock(file: &File) -> Result<(), TryLockError> {
+    file.try_lock()
 }
 
-/// Makes a folder and the ones above it.
-pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
+/// Nobody tells who has a file locked.
+pub fn lock_holder(_file: &File) -> Option<u32> {
+    None
 }
 
-/// There is no other user to give anything to.
-pub fn give_to_caller(_path: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Names are durable with the files themselves.
-pub fn sync_dir(_path: &Path) -> io::Result<()> {
-    Ok(())
+/// A file that is open keeps its name.
+pub fn is_removed(_file: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// Every file can be run that has the right name.

@@ -1,60 +1,36 @@
-//! Linux and macOS: modes, owners and signals.
+//! Linux and macOS: modes, locks, the user behind sudo, signals.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Gid, Uid};
+use driver::keep::Caller;
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The user on whose behalf sudo runs this process.
-struct Caller {
-    uid: u32,
-    gid: u32,
-}
-
-impl Caller {
-    /// Known only to a process that runs as root under sudo; anybody else could claim to be whoever they like.
-    fn behind_sudo() -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return None;
-        }
-        let read = |name: &str| std::env::var(name).ok()?.parse().ok();
-        Some(Self { uid: read("SUDO_UID")?, gid: read("SUDO_GID")? })
+/// Locks a file for this process, or says that another one has. The lock ends with the process, and with the first of
+/// its descriptors of the file that is closed.
+pub fn try_lock(file: &File) -> Result<(), TryLockError> {
+    match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        // POSIX leaves the choice.
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(TryLockError::WouldBlock),
+        Err(error) => Err(TryLockError::Error(error.into())),
     }
 }
 
-/// Opens a file that only its owner may read, creating it where it is missing.
-pub fn open_private(path: &Path, truncate: bool) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(truncate).mode(0o600).open(path)?;
-    give_to_caller(path)?;
-    Ok(file)
+/// The process that has a file locked, where the kernel can tell.
+pub fn lock_holder(file: &File) -> Option<u32> {
+    let blocking = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok().flatten()?;
+    u32::try_from(blocking.pid?.as_raw_pid()).ok()
 }
 
-/// Makes a folder, and the ones above it, that only its owner may enter.
-pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    let missing = path.ancestors().take_while(|folder| !folder.exists()).collect::<Vec<_>>();
-    for folder in missing.into_iter().rev() {
-        match DirBuilder::new().mode(0o700).create(folder) {
-            Ok(()) => give_to_caller(folder)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Gives a file to the user behind sudo, so that the next command needs no sudo to read it.
-pub fn give_to_caller(path: &Path) -> io::Result<()> {
-    let Some(caller) = Caller::behind_sudo() else { return Ok(()) };
-    rustix::fs::chown(path, Some(Uid::from_raw(caller.uid)), Some(Gid::from_raw(caller.gid)))?;
-    Ok(())
-}
-
-/// Makes the names in a folder durable.
-pub fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+/// Whether a file that is open has no name any more.
+pub fn is_removed(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() == 0)
 }
 
 /// Lets a file be run by everybody.

@@ -184,12 +184,20 @@ fn under_sudo_a_cluster_belongs_to_the_user_behind_it() {
     create.env("SUDO_UID", "4100").env("SUDO_GID", "4101").env("SUDO_USER", "ops");
     Run::of(create.output().unwrap()).ended(0);
 
-    let folder = sandbox.home().join("clusters");
-    let mut paths: Vec<_> = sandbox.files().into_iter().map(|(path, _)| path).collect();
-    paths.extend([folder.join("lab"), folder]);
-    for path in paths {
-        assert_eq!(owner(&path), (4100, 4101), "{}", path.display());
+    let mut folders = vec![sandbox.home().to_owned()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(owner(&path), (4100, 4101), "{}", path.display());
+            if path.is_dir() {
+                folders.push(path.clone());
+            }
+            found.push(path);
+        }
     }
+    assert!(found.contains(&sandbox.journal_path("lab")), "{found:?}");
+    assert!(found.contains(&sandbox.home().join("drivers/fake/state.json")), "{found:?}");
     let owner = sandbox.journal("lab").unwrap()["owner"].as_str().unwrap().to_owned();
     assert!(owner.starts_with("ops@"), "{owner}");
 }

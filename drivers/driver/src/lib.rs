@@ -9,6 +9,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+pub mod keep;
 mod machine;
 mod options;
 mod resource;

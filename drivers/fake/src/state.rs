@@ -1,11 +1,11 @@
 //! What the provider remembers, in one JSON file that processes take turns with.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use driver::{ClusterId, DriverError, InstanceId, InstanceState};
+use driver::{ClusterId, DriverError, InstanceId, InstanceState, keep};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -91,8 +91,8 @@ impl Store {
 
     /// The lock ends with the file, and the file with its process.
     fn take_turn(&self) -> io::Result<File> {
-        fs::create_dir_all(&self.folder)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(self.folder.join("lock"))?;
+        keep::create_private_dir(&self.folder)?;
+        let lock = keep::open_private(&self.folder.join("lock"), false)?;
         lock.lock()?;
         Ok(lock)
     }
@@ -107,7 +107,7 @@ impl Store {
 
     fn write(&self, state: &State) -> io::Result<()> {
         let draft = self.folder.join("state.json.new");
-        fs::write(&draft, serde_json::to_vec_pretty(state)?)?;
+        keep::open_private(&draft, true)?.write_all(&serde_json::to_vec_pretty(state)?)?;
         fs::rename(draft, self.file())
     }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use driver::{ClusterId, DriverError, InstanceId};
+use driver::{ClusterId, DriverError, InstanceId, keep};
 use serde::{Deserialize, Serialize};
 
 /// A host that was claimed from here.
@@ -63,32 +63,28 @@ impl Memory {
 
     /// Remembers hosts: on disk when this returns.
     pub(crate) fn remember(&self, hosts: &[Remembered]) -> Result<(), DriverError> {
+        if hosts.is_empty() {
+            return Ok(());
+        }
         let write = || {
-            if hosts.is_empty() {
-                return Ok(());
-            }
-            fs::create_dir_all(&self.folder)?;
-            for host in hosts {
-                let draft = tempfile::NamedTempFile::new_in(&self.folder)?;
-                serde_json::to_writer(draft.as_file(), host).map_err(io::Error::other)?;
-                draft.as_file().sync_all()?;
-                draft.persist(self.file(&host.id)).map_err(|error| error.error)?;
-            }
-            sync_folder(&self.folder)
+            keep::create_private_dir(&self.folder)?;
+            let files = hosts.iter().map(|host| Ok((Self::file(&host.id), serde_json::to_vec(host)?)));
+            let files = files.collect::<io::Result<Vec<_>>>()?;
+            keep::replace_all(&self.folder, files.iter().map(|(name, text)| (name.as_ref(), text.as_slice())))
         };
         write().map_err(|error| self.failed(error))
     }
 
     /// Forgets a host.
     pub(crate) fn forget(&self, id: &InstanceId) -> Result<(), DriverError> {
-        match fs::remove_file(self.file(id)) {
+        match fs::remove_file(self.folder.join(Self::file(id))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
     /// A name for a file that every file system takes and that no two hosts share.
-    fn file(&self, id: &InstanceId) -> PathBuf {
+    fn file(id: &InstanceId) -> String {
         let safe = |byte: u8| {
             if byte.is_ascii_alphanumeric() || b".-_@".contains(&byte) {
                 char::from(byte).to_string()
@@ -96,22 +92,12 @@ impl Memory {
                 format!("%{byte:02x}")
             }
         };
-        self.folder.join(format!("{}.json", id.0.bytes().map(safe).collect::<String>()))
+        format!("{}.json", id.0.bytes().map(safe).collect::<String>())
     }
 
     fn failed(&self, error: io::Error) -> DriverError {
         DriverError::provider(format!("remember the hosts in `{}`", self.folder.display()), error)
     }
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -70,6 +70,9 @@ const RULES: [Rule; 8] = [
             "src/platform",
             "src/platform.rs",
             "drivers/local",
+            // Owners and modes of what is kept on the workstation.
+            "drivers/driver/src/keep.rs",
+            "drivers/driver/src/keep",
             // The Linux-only half of reach, and the pairs of functions by which a file's mode and the key agent differ.
             "drivers/reach/src/stdio",
             "drivers/reach/src/stdio.rs",
@@ -78,8 +81,6 @@ const RULES: [Rule; 8] = [
             "drivers/reach/src/copy.rs",
             "drivers/reach/src/lib.rs",
             "drivers/reach/src/ssh/login.rs",
-            // How a folder reaches the disk.
-            "drivers/generic/src/memory.rs",
         ],
         spares_tests: true,
         what: "what one platform has and another has not belongs into a module named platform",
@@ -133,38 +134,27 @@ pub(super) fn check(sources: &[Source]) -> Vec<Complaint> {
 
 fn complaints(source: &Source, rule: &Rule) -> Vec<Complaint> {
     let holds = rule.within.is_empty() || source.is_in(rule.within);
-    let is_spared = rule.spares_tests && is_of_tests(&source.path);
-    if !holds || is_spared || source.is_in(rule.places) {
+    if !holds || source.is_in(rule.places) {
         return Vec::new();
     }
     source
         .code_lines()
-        .take_while(|(_, line)| !(rule.spares_tests && is_beginning_of_tests(line)))
+        .take_while(|(_, line)| !(rule.spares_tests && is_test(&source.path, line)))
         .filter(|(_, line)| rule.words.iter().any(|word| contains_word(line, word)))
         .map(|(number, _)| Complaint::of_line(&source.path, number, rule.what))
         .collect()
 }
 
-/// Whether a file holds tests and nothing else.
-fn is_of_tests(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs")
-}
-
-/// The tests inside a file close it.
-fn is_beginning_of_tests(line: &str) -> bool {
-    line.starts_with("#[cfg(test)]")
+/// Whether what begins at a line of a file is tests: all of the file, or what closes it.
+fn is_test(path: &str, line: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs") || line.starts_with("#[cfg(test)]")
 }
 
 /// Whether a line holds a word, and not as the end or beginning of a longer one (`forbid(unsafe_code)`).
 fn contains_word(line: &str, word: &str) -> bool {
     let is_part = |character: Option<char>| character.is_some_and(|one| one.is_alphanumeric() || one == '_');
-    line.match_indices(word).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        let after = line[at + word.len()..].chars().next();
-        let begins = word.starts_with(|one: char| !one.is_alphanumeric()) || !is_part(before);
-        let ends = word.ends_with(|one: char| !one.is_alphanumeric()) || !is_part(after);
-        begins && ends
-    })
+    let goes_on = |left: &str, right: &str| is_part(left.chars().next_back()) && is_part(right.chars().next());
+    line.match_indices(word).any(|(at, _)| !goes_on(&line[..at], word) && !goes_on(word, &line[at + word.len()..]))
 }
 
 #[cfg(test)]
