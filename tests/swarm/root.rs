@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tests::{Host, Hosts, isolated};
+use tests::{Host, Hosts, Signal, isolated};
 
-use crate::bare::{docker, nodes, start_agent, stop_agent};
+use crate::bare::{docker, nodes, start_agent};
 use crate::cluster::Cluster;
 use crate::run::{Run, eventually};
 use crate::workstation::Workstation;
@@ -128,7 +128,7 @@ fn a_manager_that_is_down_is_waited_for_and_only_then_are_tokens_new() {
     let before = trust(first);
     assert!(before.iter().all(|trust| *trust == before[0]), "{before:?}");
 
-    stop_agent(third);
+    third.signal("swarmd", Signal::Kill).unwrap();
     eventually("the manager is down", || {
         nodes(first).iter().any(|node| node.hostname == "node-3" && node.status == "Down").then_some(())
     });

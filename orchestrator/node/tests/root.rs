@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use ca::JoinToken;
-    use model::{CaConfig, ControlRequest, NodeHealth, NodeId, RootCa, Rotation, SwarmError};
+    use model::{CaConfig, ControlRequest, NodeHealth, NodeId, NodeSpec, RootCa, Rotation, SwarmError};
     use node::SwarmRead;
-    use node::testing::Lab;
+    use node::testing::{Lab, PATIENCE};
 
     /// Asks for another root through a node, as `docker swarm ca --rotate` does.
     async fn ask(lab: &Lab, manager: usize, change: impl Fn(&mut CaConfig)) {
@@ -52,13 +54,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_node_changes_over_at_once_and_none_is_lost() {
+    async fn every_node_changes_over_at_once_and_no_node_and_no_write_is_lost() {
         let mut lab = Lab::swarm(3, 2);
         let before = lab.settled(0, 3, 2).await;
 
         ask(&lab, 1, force).await;
         let is_another = |read: &SwarmRead| root_ca(read).root() != root_ca(&before).root() && is_settled(read);
-        let after = lab.until(2, "another root", is_another).await;
+        let (begun, target) = (Instant::now(), lab.nodes[3].id());
+        let (mut writes, mut after) = (0, before.clone());
+        while !is_another(&after) {
+            assert!(begun.elapsed() < PATIENCE, "the root is still the old one");
+            let label = |spec: &mut NodeSpec| drop(spec.labels.insert("write".to_owned(), writes.to_string()));
+            lab.nodes[writes % 3].update_node(&target, label).await.unwrap();
+            after = lab.nodes[2].read().await.unwrap();
+            assert_eq!(after.nodes[&target].spec.labels["write"], writes.to_string());
+            writes += 1;
+        }
 
         let (past, _) = lab.nodes[lab.leader(0).await].engine().events().subscribe();
         let was_down =
