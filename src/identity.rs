@@ -237,6 +237,7 @@ impl Identity {
             created_at: self.created_at,
             root_ca: RootCa::new(self.root_certificate.as_str(), self.root_key.clone()),
             join_secrets: self.join_secrets.clone(),
+            unlock_key: None,
             client_ca: Some(self.client_ca_certificate.clone()),
             data_path_port: DATA_PATH_PORT,
             default_addr_pool: vec![DEFAULT_ADDR_POOL.to_owned()],

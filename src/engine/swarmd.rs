@@ -90,6 +90,23 @@ struct InfoSwarm {
     node_id: String,
     #[serde(default)]
     local_node_state: String,
+    #[serde(default)]
+    error: String,
+}
+
+/// The node that an agent is, by its answer to `GET /info`. A locked manager does not tell before it is unlocked, and
+/// says so in Docker's words, which name the way out.
+fn membership(answer: &[u8]) -> Result<Option<NodeId>, EngineError> {
+    let wrong = |source| EngineError::Answer { request: "GET /info".to_owned(), source };
+    let Info { swarm } = serde_json::from_slice(answer).map_err(|source| wrong(source.into()))?;
+    if swarm.local_node_state == "locked" {
+        return Err(EngineError::Refused { status: 503, message: swarm.error });
+    }
+    if swarm.local_node_state == "inactive" || swarm.node_id.is_empty() {
+        return Ok(None);
+    }
+    let id = swarm.node_id.parse::<NodeId>().map_err(|source| wrong(source.into()))?;
+    Ok(Some(id))
 }
 
 /// Docker's `POST /swarm/join`.
@@ -136,14 +153,7 @@ impl Engine for Swarmd {
     }
 
     async fn membership(&self, host: &Host<'_>) -> Result<Option<NodeId>, EngineError> {
-        let answer = self.call(host, "GET", "/info", "").await?;
-        let wrong = |source| EngineError::Answer { request: "GET /info".to_owned(), source };
-        let info: Info = serde_json::from_slice(&answer).map_err(|source| wrong(source.into()))?;
-        if info.swarm.local_node_state == "inactive" || info.swarm.node_id.is_empty() {
-            return Ok(None);
-        }
-        let id = info.swarm.node_id.parse::<NodeId>().map_err(|source| wrong(source.into()))?;
-        Ok(Some(id))
+        membership(&self.call(host, "GET", "/info", "").await?)
     }
 
     async fn join(&self, host: &Host<'_>, ticket: &JoinTicket) -> Result<NodeId, EngineError> {
@@ -361,5 +371,20 @@ mod tests {
 
         assert!(!node.is_well());
         assert_eq!(node.hostname, "");
+    }
+
+    #[test]
+    fn a_locked_manager_says_how_it_is_unlocked_instead_of_who_it_is() {
+        let info = |state: &str, id: &str, error: &str| {
+            membership(
+                format!(r#"{{"Swarm":{{"NodeID":"{id}","LocalNodeState":"{state}","Error":"{error}"}}}}"#).as_bytes(),
+            )
+        };
+        let id = "0123456789abcdefghijklmno";
+
+        assert_eq!(info("active", id, "").unwrap(), Some(id.parse().unwrap()));
+        assert_eq!(info("inactive", "", "").unwrap(), None);
+        let locked = info("locked", "", "Please use 'docker swarm unlock' to unlock it.").unwrap_err();
+        assert_eq!(locked.to_string(), "Please use 'docker swarm unlock' to unlock it.");
     }
 }

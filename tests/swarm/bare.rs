@@ -1,5 +1,6 @@
 //! Hosts on which somebody has started the agent by hand, and what the stock `docker` does with them.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,10 +31,20 @@ pub(crate) fn stop_agent(host: &Host) {
 
 /// The stock `docker`, over the agent's own socket.
 pub(crate) fn docker(host: &Host, arguments: &str) -> Run {
+    Run::of(&mut docker_command(host, arguments))
+}
+
+/// The same, with something to read on its standard input.
+pub(crate) fn docker_reading(host: &Host, arguments: &str, input: File) -> Run {
+    Run::reading(&mut docker_command(host, arguments), input)
+}
+
+fn docker_command(host: &Host, arguments: &str) -> Command {
     let mut command: Command = limited(PATIENCE, tests::programs::docker());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", Path::new("/nonexistent"));
     let socket = host.path(SOCKET).unwrap();
-    Run::of(command.arg("-H").arg(format!("unix://{}", socket.display())).args(arguments.split_whitespace()))
+    command.arg("-H").arg(format!("unix://{}", socket.display())).args(arguments.split_whitespace());
+    command
 }
 
 /// What `docker info` says of the swarm: the state, and what is wrong.

@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "all of this is tests")]
 
+mod autolock;
 mod bare;
 mod bootstrap;
 mod cluster;

@@ -25,9 +25,14 @@ pub(crate) struct Run {
 impl Run {
     /// Runs a command to its end.
     pub(crate) fn of(command: &mut Command) -> Self {
+        Self::reading(command, Stdio::null())
+    }
+
+    /// Runs a command to its end that reads from `input`.
+    pub(crate) fn reading(command: &mut Command, input: impl Into<Stdio>) -> Self {
         let line = format!("{command:?}");
         let Output { status, stdout, stderr } =
-            command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{line}: {error}"));
+            command.stdin(input).output().unwrap_or_else(|error| panic!("{line}: {error}"));
         Self {
             line,
             code: status.code(),

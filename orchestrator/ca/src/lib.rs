@@ -1,4 +1,4 @@
-//! Authorities, certificates, join tokens and keys: who a node is, and how it proves it.
+//! Authorities, certificates, tokens and keys: who a node is, and how it proves it.
 //!
 //! A swarm has one root [`Authority`] that signs its nodes and, where swarmup built it, a client authority of its
 //! own that signs the users of the Engine API; neither trusts the other's certificates. Both sides use this crate:
@@ -20,6 +20,7 @@ mod renewal;
 #[cfg(test)]
 mod testing;
 mod token;
+mod unlock_key;
 
 pub use authority::{Authority, NodeSubject};
 pub use certificate::{CertificateInfo, common_name, is_issued_by, swarm_tls_info, tls_info};
@@ -30,3 +31,4 @@ pub use key_pair::KeyPair;
 pub use pem::{certificate_chain, certificate_der, normalize_certificate, private_key_der};
 pub use renewal::renewal_delay;
 pub use token::{InvalidJoinToken, JoinToken};
+pub use unlock_key::{InvalidUnlockKey, UnlockKey};

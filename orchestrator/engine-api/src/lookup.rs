@@ -59,6 +59,7 @@ mod tests {
         let state = ClusterState {
             root_ca,
             join_secrets,
+            unlock_key: None,
             gossip_keys: Vec::new(),
             client_ca: None,
             removed_nodes: Vec::new(),

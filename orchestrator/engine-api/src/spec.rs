@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use model::{
-    Availability, CaConfig, DispatcherConfig, NodeSpec, OrchestrationConfig, RaftConfig, Role, SwarmError, SwarmSpec,
+    Availability, CaConfig, DispatcherConfig, NodeSpec, OrchestrationConfig, RaftConfig, Role, Secret, SwarmError,
+    SwarmSpec,
 };
 use node::{InitRequest, JoinRequest};
 
@@ -37,9 +38,6 @@ impl InitBody {
     /// The request, as a client of that version may make it: what it cannot know of is ignored.
     pub(crate) fn into_request(self, version: ApiVersion) -> Result<InitRequest, SwarmError> {
         let spec = complete(self.spec)?;
-        if self.auto_lock_managers {
-            return Err(autolock_not_offered());
-        }
         let has_pools = version >= ADDRESS_POOLS_SINCE;
         let has_port = version >= DATA_PATH_PORT_SINCE;
         Ok(InitRequest {
@@ -50,7 +48,7 @@ impl InitBody {
             default_addr_pool: if has_pools { self.default_addr_pool } else { Vec::new() },
             subnet_size: if has_pools { self.subnet_size } else { 0 },
             force_new_cluster: self.force_new_cluster,
-            auto_lock_managers: false,
+            auto_lock_managers: self.auto_lock_managers,
             availability: availability_or_active(&self.availability)?,
             spec,
         })
@@ -117,9 +115,8 @@ impl NodeSpecBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct UnlockBody {
-    /// Read so that a malformed body is refused; there is nothing that it could open.
-    #[serde(rename = "UnlockKey")]
-    _unlock_key: String,
+    /// As the operator wrote it.
+    pub(crate) unlock_key: Secret,
 }
 
 /// Fills in a swarm's settings: zero and empty mean the default, as in Docker.
@@ -129,9 +126,6 @@ pub(crate) fn complete(mut spec: SwarmSpec) -> Result<SwarmSpec, SwarmError> {
     }
     if spec.name != "default" {
         return Err(SwarmError::invalid("swarm spec must be named \"default\""));
-    }
-    if spec.encryption_config.auto_lock_managers {
-        return Err(autolock_not_offered());
     }
     let raft = RaftConfig::default();
     default_if(&mut spec.raft.snapshot_interval, &0, raft.snapshot_interval);
@@ -167,13 +161,6 @@ fn availability(text: &str) -> Result<Availability, SwarmError> {
         "drain" => Ok(Availability::Drain),
         _ => Err(SwarmError::invalid(format!("invalid Availability: {text:?}"))),
     }
-}
-
-fn autolock_not_offered() -> SwarmError {
-    SwarmError::new(
-        model::ErrorKind::Unimplemented,
-        "autolock is not offered by this engine yet: its managers start without an unlock key",
-    )
 }
 
 #[cfg(test)]
@@ -223,14 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn another_name_and_autolock_are_refused() {
-        let newest = ApiVersion::new(1, 51);
-        let name = init(json!({"Spec": {"Name": "lab"}}), newest).unwrap_err();
-        let shortcut = init(json!({"AutoLockManagers": true}), newest).unwrap_err();
-        let field = init(json!({"Spec": {"EncryptionConfig": {"AutoLockManagers": true}}}), newest).unwrap_err();
+    fn another_name_is_refused() {
+        let name = init(json!({"Spec": {"Name": "lab"}}), ApiVersion::new(1, 51)).unwrap_err();
 
         assert_eq!(name, "swarm spec must be named \"default\"");
-        assert!(shortcut.starts_with("autolock is not offered") && field == shortcut, "{shortcut}");
+    }
+
+    #[test]
+    fn autolock_is_asked_for_in_the_body_or_in_the_settings() {
+        let newest = ApiVersion::new(1, 51);
+        let shortcut = init(json!({"AutoLockManagers": true}), newest).unwrap();
+        let field = init(json!({"Spec": {"EncryptionConfig": {"AutoLockManagers": true}}}), newest).unwrap();
+
+        assert!(shortcut.auto_lock_managers && !shortcut.spec.encryption_config.auto_lock_managers);
+        assert!(!field.auto_lock_managers && field.spec.encryption_config.auto_lock_managers);
     }
 
     #[test]

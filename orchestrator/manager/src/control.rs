@@ -3,8 +3,9 @@
 //! Every rule is checked inside the same `store.update` that writes, so that two operators at once cannot slip
 //! past it together. The rules themselves are pure and live in [`rules`].
 //!
-//! Reads the swarm, nodes, members of raft. Writes the swarm's settings and join secrets, the beginning of a change of
-//! its root, specs of nodes, removed nodes. Never changes raft's members: the role manager does, when it sees the spec.
+//! Reads the swarm, nodes, members of raft. Writes the swarm's settings, join secrets and unlock key, the beginning of a
+//! change of its root, specs of nodes, removed nodes. Never changes raft's members: the role manager does, when it sees
+//! the spec.
 
 pub(crate) mod rules;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ca::UnlockKey;
 use model::{Caller, ControlRequest, ControlResponse, NodeId, NodeSpec, Rotation, SwarmError, SwarmSpec, Version};
 use rand::rngs::StdRng;
 use store::{Clock, Store, Transaction};
@@ -20,7 +22,9 @@ use tracing::info;
 use crate::certificates::policy::certificate_life;
 use crate::root::{changed, given_root};
 use crate::words::unavailable;
-use rules::{Members, check_node_removal, check_node_update, check_swarm_update, no_such_node, with_removed};
+use rules::{
+    Members, check_node_removal, check_node_update, check_swarm_update, next_unlock_key, no_such_node, with_removed,
+};
 
 /// Executes changes on the leader.
 #[derive(Clone)]
@@ -56,9 +60,10 @@ impl Control {
     }
 
     async fn update_swarm(&self, version: Version, spec: SwarmSpec, rotation: Rotation) -> Result<(), SwarmError> {
-        let (worker, manager) = {
+        let (worker, manager, unlock_key) = {
             let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-            (ca::generate_join_secret(&mut *rng), ca::generate_join_secret(&mut *rng))
+            let unlock_key = UnlockKey::generate(&mut *rng).to_secret();
+            (ca::generate_join_secret(&mut *rng), ca::generate_join_secret(&mut *rng), unlock_key)
         };
         let now = self.clock.now();
         let given = given_root(&spec.ca_config, now)?;
@@ -72,6 +77,7 @@ impl Control {
                 let root_ca = changed(&current.state.root_ca, given.as_ref(), is_forced, now)?;
                 let (name, is_another_root) =
                     (current.spec.name.clone(), root_ca.trusted() != current.state.root_ca.trusted());
+                let unlock_key = next_unlock_key(current.state.unlock_key.clone(), &spec, rotation, unlock_key);
                 tx.update_cluster(Some(version), |cluster| {
                     cluster.spec = SwarmSpec { name, ca_config: spec.ca_config.without_root(), ..spec };
                     cluster.state.root_ca = root_ca;
@@ -81,6 +87,7 @@ impl Control {
                     if rotation.manager_token {
                         cluster.state.join_secrets.manager = manager;
                     }
+                    cluster.state.unlock_key = unlock_key;
                 })?;
                 Ok(is_another_root)
             })

@@ -77,6 +77,7 @@ fn cluster(genesis: Genesis) -> Cluster {
         state: ClusterState {
             root_ca: seed.root_ca,
             join_secrets: seed.join_secrets,
+            unlock_key: seed.unlock_key,
             gossip_keys: vec![gossip_key],
             client_ca: seed.client_ca,
             removed_nodes: Vec::new(),

@@ -77,6 +77,9 @@ pub struct Seed {
     pub root_ca: RootCa,
     /// The secrets of the join tokens.
     pub join_secrets: JoinSecrets,
+    /// What opens a locked manager; given where the settings have managers lock themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlock_key: Option<Secret>,
     /// The authority (PEM) of the API's clients.
     pub client_ca: Option<String>,
     /// UDP port of VXLAN.

@@ -27,6 +27,9 @@ pub struct ClusterState {
     pub root_ca: RootCa,
     /// The secrets of the two join tokens.
     pub join_secrets: JoinSecrets,
+    /// What opens a locked manager, as operators write it (`SWMKEY-1-…`); there while managers lock themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlock_key: Option<Secret>,
     /// Keys of the gossip, newest first; the first one seals, all of them open.
     pub gossip_keys: Vec<GossipKey>,
     /// The authority (PEM) whose certificates may use the API over TLS; absent in a swarm made by hand.

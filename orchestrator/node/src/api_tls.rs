@@ -2,7 +2,8 @@
 //!
 //! Present only on managers, and only in a swarm that has a client authority. What links the authority to those before
 //! it goes along, so that a client that knows an older root only still finds the swarm, and may learn the new one.
-//! Reads the swarm. Writes nothing.
+//! Reads the swarm. Writes the node's own file of it, in the clear as Docker's is: it opens nothing but this node's API,
+//! to a client that would be let in anyway.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,13 +12,16 @@ use ca::{Authority, KeyPair};
 use model::{Cluster, Secret, SwarmError};
 use rand::RngExt;
 use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
 use store::{Clock, Store, WatchError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::disk::Disk;
 use crate::local;
+use crate::record::blocking;
 
 /// How long a server certificate lives.
 const LIFE: Duration = Duration::from_hours(90 * 24);
@@ -25,7 +29,7 @@ const LIFE: Duration = Duration::from_hours(90 * 24);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What the Engine API serves TLS with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiTls {
     /// This node's server certificate, PEM, and what links it to former roots of the swarm.
     pub certificate: String,
@@ -39,6 +43,7 @@ pub struct ApiTls {
 #[derive(Debug)]
 pub(crate) struct ApiCertificate {
     pub(crate) store: Store,
+    pub(crate) disk: Disk,
     pub(crate) advertise: SocketAddr,
     pub(crate) hostname: String,
     pub(crate) clock: Clock,
@@ -81,6 +86,7 @@ impl ApiCertificate {
         };
         match self.sign(cluster).await {
             Ok(tls) => {
+                self.keep(&tls).await;
                 self.out.send_replace(Some(tls));
                 info!("the API's certificate is signed");
                 Instant::now() + LIFE.mul_f64(self.rng.random_range(0.5..=0.8))
@@ -89,6 +95,14 @@ impl ApiCertificate {
                 error!(%error, "failed to sign the API's certificate; trying again");
                 Instant::now() + RETRY
             }
+        }
+    }
+
+    /// Keeps what 2376 is served with while the node is locked, which without it could be unlocked on its host alone.
+    async fn keep(&self, tls: &ApiTls) {
+        let (disk, tls) = (self.disk.clone(), tls.clone());
+        if let Err(error) = blocking(move || disk.keep_api_tls(&tls)).await {
+            error!(%error, "failed to keep the API's certificate: a locked node will not serve 2376");
         }
     }
 

@@ -1,9 +1,10 @@
 //! What a node is asked to do, one at a time.
 
+use ca::UnlockKey;
 use model::{NodeId, SwarmError};
 use tokio::sync::oneshot;
 
-use crate::{InitRequest, JoinRequest};
+use crate::{InitRequest, JoinRequest, words};
 
 /// Somebody who waits for an answer; whether they still do is their business.
 #[derive(Debug)]
@@ -29,15 +30,18 @@ pub(crate) enum Command {
     Init { request: Box<InitRequest>, answer: Answer<NodeId> },
     /// Join a swarm.
     Join { request: Box<JoinRequest>, answer: Answer<()> },
+    /// Open the keys of a locked manager.
+    Unlock { key: UnlockKey, answer: Answer<()> },
     /// Leave the swarm.
     Leave { force: bool, answer: Answer<()> },
 }
 
 impl Command {
-    /// Refuses it, whatever it is.
+    /// Refuses it, whatever it is. Who would unlock a node is told that it is not locked: it has been a moment ago.
     pub(crate) fn refuse(self, refusal: SwarmError) {
         match self {
             Self::Init { answer, .. } => answer.give(Err(refusal)),
+            Self::Unlock { answer, .. } => answer.give(Err(words::not_locked())),
             Self::Join { answer, .. } | Self::Leave { answer, .. } => answer.give(Err(refusal)),
         }
     }

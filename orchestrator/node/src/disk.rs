@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! node.json       who it is, where it listens, whom it knows
-//! identity.json   certificate and key: one file, so that they never part
+//! identity.json   certificate and key: one file, so that they never part; the key may be sealed
+//! lock.json       on a manager that locks itself: what the keys are sealed with, sealed with the unlock key
 //! genesis.json    the bootstrap file or the new swarm's seed, until the swarm stands
+//! api.json        what a manager serves 2376 with, for the time that it is locked
 //! raft/           the sealed log and its key
 //! ../bootstrap-nonces   of bootstrap files that were used; stays when the node leaves
 //! ```
@@ -18,10 +20,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use model::{ClusterId, ManagerPeer, NodeId, RaftId, Secret};
+use model::{ClusterId, ManagerPeer, NodeId, RaftId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::ApiTls;
 use crate::genesis::GenesisFile;
 
 /// The only format of these files so far.
@@ -122,14 +125,6 @@ impl From<NewNode> for NodeFile {
     }
 }
 
-/// A certificate and its key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct IdentityFile {
-    format: u32,
-    certificate: String,
-    key: Secret,
-}
-
 /// The state of a node on disk.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
@@ -163,25 +158,6 @@ impl Disk {
         write_json(&self.swarm_dir().join("node.json"), node)
     }
 
-    /// The certificate and key.
-    pub(crate) fn identity(&self) -> Result<Option<rpc::Identity>, DiskError> {
-        let path = self.swarm_dir().join("identity.json");
-        let file: Option<IdentityFile> = read_json(&path)?;
-        match file {
-            Some(file) if file.format != FORMAT => Err(unknown_format(path, file.format)),
-            Some(file) => Ok(Some(rpc::Identity { certificate_pem: file.certificate, key: file.key })),
-            None => Ok(None),
-        }
-    }
-
-    /// Keeps certificate and key.
-    pub(crate) fn keep_identity(&self, identity: &rpc::Identity) -> Result<(), DiskError> {
-        self.ensure_swarm_dir()?;
-        let file =
-            IdentityFile { format: FORMAT, certificate: identity.certificate_pem.clone(), key: identity.key.clone() };
-        write_json(&self.swarm_dir().join("identity.json"), &file)
-    }
-
     /// The beginning of the swarm, while it has not been seen to stand.
     pub(crate) fn genesis(&self) -> Result<Option<GenesisFile>, DiskError> {
         read_json(&self.swarm_dir().join("genesis.json"))
@@ -196,6 +172,21 @@ impl Disk {
     /// Forgets the beginning of the swarm: it stands.
     pub(crate) fn forget_genesis(&self) -> Result<(), DiskError> {
         remove_file(&self.swarm_dir().join("genesis.json"))
+    }
+
+    /// What 2376 was served with last.
+    pub(crate) fn api_tls(&self) -> Result<Option<ApiTls>, DiskError> {
+        read_json(&self.swarm_dir().join("api.json"))
+    }
+
+    /// Keeps what 2376 is served with.
+    pub(crate) fn keep_api_tls(&self, tls: &ApiTls) -> Result<(), DiskError> {
+        write_json(&self.swarm_dir().join("api.json"), tls)
+    }
+
+    /// Forgets what 2376 was served with: the node is no manager any more.
+    pub(crate) fn forget_api_tls(&self) -> Result<(), DiskError> {
+        remove_file(&self.swarm_dir().join("api.json"))
     }
 
     /// Forgets the raft log: the node is no manager any more.
@@ -221,11 +212,13 @@ impl Disk {
         write_json(&self.data_dir.join("bootstrap-nonces"), &nonces)
     }
 
-    fn swarm_dir(&self) -> PathBuf {
+    /// The directory of all that ends with the membership.
+    pub(crate) fn swarm_dir(&self) -> PathBuf {
         self.data_dir.join("swarm")
     }
 
-    fn ensure_swarm_dir(&self) -> Result<(), DiskError> {
+    /// Makes it where there is none.
+    pub(crate) fn ensure_swarm_dir(&self) -> Result<(), DiskError> {
         let path = self.swarm_dir();
         if path.is_dir() {
             return Ok(());
@@ -240,29 +233,33 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DiskE
     move |source| DiskError::Io { action, path, source }
 }
 
-fn unknown_format(path: PathBuf, format: u32) -> DiskError {
+/// A file that is not what it should be.
+pub(crate) fn damaged(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DiskError {
+    DiskError::Damaged { path: path.to_owned(), source: source.into() }
+}
+
+/// A file of a later version.
+pub(crate) fn unknown_format(path: PathBuf, format: u32) -> DiskError {
     DiskError::Damaged { path, source: format!("format {format} is not known to this version").into() }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DiskError> {
+/// Reads a file, if there is one.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DiskError> {
     let length = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io("read", path)(error)),
     };
     if length > MAX_FILE_BYTES {
-        return Err(DiskError::Damaged { path: path.to_owned(), source: format!("it has {length} bytes").into() });
+        return Err(damaged(path, format!("it has {length} bytes")));
     }
     let bytes = fs::read(path).map_err(io("read", path))?;
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|error| DiskError::Damaged { path: path.to_owned(), source: Box::new(error) })
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(path, error))
 }
 
 /// Writes a file whole and durably, or leaves the old one.
-fn write_json<T: Serialize>(path: &Path, content: &T) -> Result<(), DiskError> {
-    let bytes = serde_json::to_vec_pretty(content)
-        .map_err(|error| DiskError::Damaged { path: path.to_owned(), source: Box::new(error) })?;
+pub(crate) fn write_json<T: Serialize>(path: &Path, content: &T) -> Result<(), DiskError> {
+    let bytes = serde_json::to_vec_pretty(content).map_err(|error| damaged(path, error))?;
     let temporary = path.with_extension("new");
     remove_file(&temporary)?;
     let mut file = OpenOptions::new()
@@ -277,7 +274,8 @@ fn write_json<T: Serialize>(path: &Path, content: &T) -> Result<(), DiskError> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-fn remove_file(path: &Path) -> Result<(), DiskError> {
+/// Removes a file, if there is one.
+pub(crate) fn remove_file(path: &Path) -> Result<(), DiskError> {
     match fs::remove_file(path) {
         Ok(()) => path.parent().map_or(Ok(()), sync_dir),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -302,35 +300,7 @@ mod tests {
     use super::*;
 
     fn identity(text: &str) -> rpc::Identity {
-        rpc::Identity { certificate_pem: text.to_owned(), key: Secret::new("key") }
-    }
-
-    #[test]
-    fn what_is_kept_is_read_again_and_only_by_root() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let disk = Disk::new(directory.path().to_owned());
-
-        assert_eq!(disk.identity().unwrap(), None);
-        disk.keep_identity(&identity("one")).unwrap();
-        disk.keep_identity(&identity("two")).unwrap();
-
-        assert_eq!(disk.identity().unwrap(), Some(identity("two")));
-        let file = directory.path().join("swarm/identity.json");
-        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(directory.path().join("swarm")).unwrap().permissions().mode() & 0o777, 0o700);
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_and_stays_as_it_is() {
-        let directory = tempfile::tempdir().unwrap();
-        let disk = Disk::new(directory.path().to_owned());
-        disk.keep_identity(&identity("one")).unwrap();
-        let file = directory.path().join("swarm/identity.json");
-        fs::write(&file, "{\"format\":1,").unwrap();
-
-        assert!(matches!(disk.identity(), Err(DiskError::Damaged { .. })));
-        assert_eq!(fs::read_to_string(&file).unwrap(), "{\"format\":1,");
+        rpc::Identity { certificate_pem: text.to_owned(), key: model::Secret::new("key") }
     }
 
     #[test]

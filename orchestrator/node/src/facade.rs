@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{
-    Availability, Caller, Cluster, ClusterId, ControlRequest, ControlResponse, ManagerPeer, Node, NodeId, SwarmError,
-    SwarmSpec,
+    Availability, Caller, Cluster, ClusterId, ControlRequest, ControlResponse, ManagerPeer, Node, NodeId, Secret,
+    SwarmError, SwarmSpec,
 };
 
 /// Where a node stands, as `docker info` shows it (`LocalNodeState`).
@@ -119,6 +119,11 @@ pub trait SwarmNode: Debug + Send + Sync {
 
     /// Joins a swarm; returns once the node is a member, or after 20 s with Docker's words, going on in the background.
     async fn join(&self, request: JoinRequest) -> Result<(), SwarmError>;
+
+    /// Opens the keys of a locked manager; returns once it is a member again, or after a while when others are missing
+    /// for that. Refuses in Docker's words: a text that is no key (400), another key (401), a node that is not locked
+    /// (409, or the refusal of [`manager`](Self::manager)).
+    async fn unlock(&self, key: &Secret) -> Result<(), SwarmError>;
 
     /// Leaves the swarm; a manager leaves by force only.
     async fn leave(&self, force: bool) -> Result<(), SwarmError>;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ca::{Authority, KeyPair, NodeSubject};
+use ca::{Authority, KeyPair, NodeSubject, UnlockKey};
 use jiff::Timestamp;
 use model::{
     ClusterId, DATA_PATH_PORT, JoinSecrets, NodeId, RaftId, Role, RootCa, RosterEntry, Seed, SwarmError, SwarmSpec,
@@ -46,9 +46,6 @@ pub(crate) fn check(request: &InitRequest) -> Result<(), SwarmError> {
     validate_swarm_spec(&request.spec)?;
     if request.force_new_cluster {
         return not_offered("forcing a new cluster");
-    }
-    if request.auto_lock_managers || request.spec.encryption_config.auto_lock_managers {
-        return not_offered("locking managers with an unlock key");
     }
     if !request.spec.ca_config.external_cas.is_empty() {
         return not_offered("an external certificate authority");
@@ -105,15 +102,16 @@ pub(crate) fn found(
     };
     let subnet_size = subnet_size(&request);
     let pools = request.default_addr_pool;
+    let ca_config = request.spec.ca_config.without_root();
+    let mut spec = SwarmSpec { name: "default".to_owned(), ca_config, ..request.spec };
+    spec.encryption_config.auto_lock_managers |= request.auto_lock_managers;
+    let unlock_key = spec.encryption_config.auto_lock_managers.then(|| UnlockKey::generate(rng).to_secret());
     let seed = Seed {
-        spec: SwarmSpec {
-            name: "default".to_owned(),
-            ca_config: request.spec.ca_config.without_root(),
-            ..request.spec
-        },
+        spec,
         created_at: now,
         root_ca: RootCa::new(root.as_str(), authority.key_pem()),
         join_secrets: JoinSecrets { worker: ca::generate_join_secret(rng), manager: ca::generate_join_secret(rng) },
+        unlock_key,
         client_ca: None,
         data_path_port: u16::try_from(request.data_path_port).ok().filter(|port| *port != 0).unwrap_or(DATA_PATH_PORT),
         default_addr_pool: if pools.is_empty() { vec![DEFAULT_POOL.to_owned()] } else { pools },

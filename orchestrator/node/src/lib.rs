@@ -8,8 +8,10 @@
 //!     guard      strangers are kept from 7946 and 4789
 //!     managing   ... and raft, store, services while the certificate says manager
 //!       api_tls    the certificate of 2376        events: `docker events`
+//!       sealing    the keys follow the swarm's unlock key
 //! facade     the door for the Engine API          shared: what the node shows
 //! disk       what survives a restart              record: the same in memory
+//!   keyring    the keys, in the clear or locked
 //! ```
 
 #![forbid(unsafe_code)]
@@ -25,12 +27,14 @@ mod facade;
 mod founding;
 mod genesis;
 mod guard;
+mod keyring;
 mod local;
 mod managing;
 mod member;
 mod phase;
 mod record;
 mod runtime;
+mod sealing;
 mod settings;
 mod shared;
 #[cfg(any(test, feature = "testing"))]

@@ -5,6 +5,7 @@
 //!                                   first swarm: form with the roster
 //!                                   later: ask the leader to be let in
 //!                                   after a restart: the log says so already
+//!                                 the keys on disk as the swarm wants them: clear or sealed
 //! the managers name another raft id, or none ──> ask; retired: the owner starts anew under a fresh id
 //! cancelled: stop, close the log; its owner has handed leadership over before
 //! ```
@@ -34,6 +35,8 @@ use crate::api_tls::ApiCertificate;
 use crate::disk::Disk;
 use crate::events;
 use crate::genesis::GenesisFile;
+use crate::keyring::Keyring;
+use crate::sealing::Sealing;
 
 /// How long the leader may take to let a manager into raft: dialing back and catching up.
 const LET_IN: Duration = Duration::from_secs(40);
@@ -54,6 +57,7 @@ pub(crate) struct Managing {
     pub(crate) listen: SocketAddr,
     pub(crate) advertise: SocketAddr,
     pub(crate) disk: Disk,
+    pub(crate) keyring: Keyring,
     pub(crate) tls: TlsState,
     pub(crate) connector: Connector,
     pub(crate) engine: Arc<Engine>,
@@ -123,7 +127,7 @@ impl Managing {
 
     async fn open(&self, store: &Store, rng: &mut StdRng) -> Result<Raft, ManagingError> {
         let dir = self.disk.raft_dir();
-        let key = DataKey::load_or_create(&dir, rng)?;
+        let key = DataKey::load_or_create(&dir, self.keyring.seal().as_ref(), rng)?;
         let me = self.peer();
         let transport = Arc::new(RaftTransport::new(self.connector.clone()));
         let settings = self.raft_settings.clone();
@@ -193,6 +197,14 @@ impl Managing {
             settled = self.settle(raft, store) => settled?,
             ended = parts.join_next() => return end_of(ended, token),
         }
+        // Before anybody is told that it is one: where managers are locked, none is without its lock.
+        let sealing = Sealing { store: store.clone(), keyring: self.keyring.clone() };
+        sealing.settle().await;
+        let ends = token.clone();
+        parts.spawn(async move {
+            sealing.run(ends).await;
+            ("sealing", Ok(()))
+        });
         info!("this node is a manager");
         self.ready.send_replace(Some(Standing { access, raft: raft.clone() }));
         tokio::select! {
@@ -205,6 +217,7 @@ impl Managing {
     fn api_certificate(&self, store: &Store, rng: &mut StdRng) -> ApiCertificate {
         ApiCertificate {
             store: store.clone(),
+            disk: self.disk.clone(),
             advertise: self.advertise,
             hostname: self.hostname.clone(),
             clock: self.clock.clone(),

@@ -35,13 +35,25 @@ use crate::record::{Record, blocking};
 use crate::settings::Parts;
 use crate::words;
 
-/// What is told the caller of `init` or `join` once the node is what it was asked to become.
+/// What is told the caller of `init`, `join` or `unlock` once the node is what it was asked to become.
 #[derive(Debug)]
 pub(crate) enum Waiting {
     /// `init`.
     Init(Answer<NodeId>),
     /// `join`.
     Join(Answer<()>),
+    /// `unlock`.
+    Unlock(Answer<()>),
+}
+
+impl Waiting {
+    /// Tells the caller that it came to nothing.
+    pub(crate) fn refuse(self, refusal: SwarmError) {
+        match self {
+            Self::Init(answer) => answer.give(Err(refusal)),
+            Self::Join(answer) | Self::Unlock(answer) => answer.give(Err(refusal)),
+        }
+    }
 }
 
 /// How a membership ended.
@@ -209,7 +221,7 @@ impl Member {
         self.parts.shared.show_member(&node, &view, standing.as_ref());
     }
 
-    /// Tells the caller of `init` or `join` once the node is there.
+    /// Tells the caller of `init`, `join` or `unlock` once the node is there.
     fn answer_waiting(&mut self) {
         let view = self.view.borrow();
         let is_in_session = view.manager.is_some();
@@ -220,7 +232,7 @@ impl Member {
         }
         match self.waiting.take() {
             Some(Waiting::Init(answer)) => answer.give(Ok(self.record.node().node_id)),
-            Some(Waiting::Join(answer)) => answer.give(Ok(())),
+            Some(Waiting::Join(answer) | Waiting::Unlock(answer)) => answer.give(Ok(())),
             None => {}
         }
     }
@@ -233,10 +245,8 @@ impl Member {
         cancel: &CancellationToken,
     ) -> MemberEnd {
         self.stop().await;
-        match self.waiting.take() {
-            Some(Waiting::Init(answer)) => answer.give(Err(SwarmError::unavailable(why.clone()))),
-            Some(Waiting::Join(answer)) => answer.give(Err(SwarmError::unavailable(why.clone()))),
-            None => {}
+        if let Some(waiting) = self.waiting.take() {
+            waiting.refuse(SwarmError::unavailable(why.clone()));
         }
         self.parts.shared.show_failed(why);
         loop {

@@ -9,10 +9,11 @@
 //!          │ init, bootstrap,    │ certificate                  │
 //!          │ restart             ▼                              │
 //!          │            ┌────────┐  promoted  ┌─────────┐       │
-//!          └──────────> │ worker │ ─────────> │ manager │       │
-//!                       └────────┘ <───────── └─────────┘       │
-//!                         │         demoted        │            │
-//!                         └── leave, removed ──────┴─> leaving ─┘
+//!          ├──────────> │ worker │ ─────────> │ manager │       │
+//!          │            └────────┘ <───────── └─────────┘       │
+//!          │              │         demoted     ▲  │            │
+//!          │ restart  ┌───┼──────── unlocked ───┘  │            │
+//!          └───────> locked ── leave, removed ─────┴─> leaving ─┘
 //! ```
 //!
 //! A certificate's role decides between worker and manager; only leaving ends a membership.
@@ -26,6 +27,8 @@ pub(crate) enum Phase {
     Inactive,
     /// Asking a manager for a certificate.
     Joining,
+    /// A manager that waits for the unlock key.
+    Locked,
     /// A member that runs tasks.
     Worker,
     /// A member that holds the replicated state as well.
@@ -41,6 +44,8 @@ pub(crate) enum Happening {
     Join,
     /// Joining was given up: nothing has begun.
     JoinFailed,
+    /// It found its keys locked when it started.
+    Locked,
     /// It holds a certificate: by `init`, by its bootstrap file, by joining, from disk, or by renewal.
     Certified(Role),
     /// It was asked to leave, or has been removed by the managers.
@@ -53,20 +58,26 @@ pub(crate) enum Happening {
 pub(crate) fn next_phase(phase: Phase, happening: Happening) -> Option<Phase> {
     match (phase, happening) {
         (Phase::Inactive, Happening::Join) => Some(Phase::Joining),
+        (Phase::Inactive, Happening::Locked) => Some(Phase::Locked),
         (Phase::Joining, Happening::JoinFailed) | (Phase::Leaving, Happening::Left) => Some(Phase::Inactive),
-        (Phase::Inactive | Phase::Joining | Phase::Worker | Phase::Manager, Happening::Certified(Role::Worker)) => {
-            Some(Phase::Worker)
-        }
-        (Phase::Inactive | Phase::Joining | Phase::Worker | Phase::Manager, Happening::Certified(Role::Manager)) => {
-            Some(Phase::Manager)
-        }
-        (Phase::Joining | Phase::Worker | Phase::Manager, Happening::Leave) => Some(Phase::Leaving),
+        (
+            Phase::Inactive | Phase::Joining | Phase::Locked | Phase::Worker | Phase::Manager,
+            Happening::Certified(role),
+        ) => Some(match role {
+            Role::Worker => Phase::Worker,
+            Role::Manager => Phase::Manager,
+        }),
+        (Phase::Joining | Phase::Locked | Phase::Worker | Phase::Manager, Happening::Leave) => Some(Phase::Leaving),
         (Phase::Inactive, Happening::JoinFailed | Happening::Leave | Happening::Left)
-        | (Phase::Joining, Happening::Join | Happening::Left)
-        | (Phase::Worker | Phase::Manager, Happening::Join | Happening::JoinFailed | Happening::Left)
-        | (Phase::Leaving, Happening::Join | Happening::JoinFailed | Happening::Certified(_) | Happening::Leave) => {
-            None
-        }
+        | (Phase::Joining, Happening::Join | Happening::Locked | Happening::Left)
+        | (
+            Phase::Locked | Phase::Worker | Phase::Manager,
+            Happening::Join | Happening::JoinFailed | Happening::Locked | Happening::Left,
+        )
+        | (
+            Phase::Leaving,
+            Happening::Join | Happening::JoinFailed | Happening::Locked | Happening::Certified(_) | Happening::Leave,
+        ) => None,
     }
 }
 
@@ -88,6 +99,11 @@ mod tests {
         check(Phase::Joining, Happening::JoinFailed, Some(Phase::Inactive));
         check(Phase::Joining, Happening::Leave, Some(Phase::Leaving));
         check(Phase::Joining, Happening::Join, None);
+        check(Phase::Inactive, Happening::Locked, Some(Phase::Locked));
+        check(Phase::Locked, manager, Some(Phase::Manager));
+        check(Phase::Locked, Happening::Leave, Some(Phase::Leaving));
+        check(Phase::Locked, Happening::Join, None);
+        check(Phase::Manager, Happening::Locked, None);
         check(Phase::Worker, manager, Some(Phase::Manager));
         check(Phase::Worker, Happening::Leave, Some(Phase::Leaving));
         check(Phase::Worker, Happening::Join, None);

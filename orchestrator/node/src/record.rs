@@ -8,18 +8,20 @@ use model::{Role, SwarmError};
 use rpc::Identity;
 
 use crate::disk::{Disk, DiskError, NodeFile};
+use crate::keyring::Keyring;
 
 /// The record of a membership. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) disk: Disk,
+    pub(crate) keyring: Keyring,
     node: Arc<Mutex<NodeFile>>,
 }
 
 impl Record {
     /// The record of what is on disk already.
-    pub(crate) fn new(disk: Disk, node: NodeFile) -> Self {
-        Self { disk, node: Arc::new(Mutex::new(node)) }
+    pub(crate) fn new(disk: Disk, keyring: Keyring, node: NodeFile) -> Self {
+        Self { disk, keyring, node: Arc::new(Mutex::new(node)) }
     }
 
     /// The node as it is kept.
@@ -46,9 +48,9 @@ impl Record {
 
 #[async_trait]
 impl IdentityKeeper for Record {
-    async fn keep(&self, identity: &Identity, _role: Role) -> Result<(), SwarmError> {
-        let (disk, identity) = (self.disk.clone(), identity.clone());
-        blocking(move || disk.keep_identity(&identity)).await?;
+    async fn keep(&self, identity: &Identity, role: Role) -> Result<(), SwarmError> {
+        let (keyring, identity) = (self.keyring.clone(), identity.clone());
+        blocking(move || keyring.keep(&identity, role)).await?;
         self.change(|node| node.is_first_key = false).await
     }
 

@@ -2,6 +2,8 @@
 //!
 //! One loop, one command at a time. What a phase runs is awaited before the next phase begins.
 
+mod locked;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -9,8 +11,8 @@ use std::time::Duration;
 
 use agent::{JoinOrder, Joined};
 use async_trait::async_trait;
-use ca::JoinToken;
-use model::{ClusterId, NodeId, Role, SwarmError};
+use ca::{InvalidUnlockKey, JoinToken};
+use model::{ClusterId, NodeId, Role, Secret, SwarmError};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,17 +24,22 @@ use crate::command::{Answer, Command};
 use crate::disk::{Disk, DiskError, NewNode, NodeFile};
 use crate::founding::{self, Addresses, Founding};
 use crate::guard::GuardTable;
+use crate::keyring::Keyring;
 use crate::member::{Member, MemberEnd, Waiting, cannot_listen};
 use crate::phase::Happening;
 use crate::record::{Record, blocking};
 use crate::settings::Parts;
 use crate::shared::Shared;
-use crate::{ApiTls, InitRequest, JoinRequest, ManagerAccess, NodeSettings, NodeView, SwarmNode, local, words};
+use crate::{
+    ApiTls, InitRequest, JoinRequest, ManagerAccess, NodeSettings, NodeView, SwarmCondition, SwarmNode, local, words,
+};
 
 /// Commands that wait while one is executed: those of a handful of operators.
 const COMMANDS: usize = 16;
 /// How long `join` waits before it goes on in the background (Docker's).
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
+/// How long `unlock` waits for the node to be a member again. Without a leader it is none, however long one waits.
+const UNLOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Before what is on disk is tried again, where it could not be started.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -130,22 +137,24 @@ impl NodeRuntime {
 
     /// The member that is on disk, if there is one. Waits where it cannot be started: somebody else has its ports.
     async fn take_up(&mut self, cancel: &CancellationToken) -> Result<Option<Member>, DiskError> {
+        let Some((keyring, mut waiting)) = self.find_keys(cancel).await? else {
+            return Ok(None);
+        };
         loop {
             let Some(node) = self.disk.node()? else {
                 return Ok(None);
             };
-            let Some(identity) = self.disk.identity()? else {
-                // `node.json` is written after the identity: without one this is no state of ours.
-                let path = self.disk.raft_dir().with_file_name("identity.json");
-                return Err(DiskError::Damaged { path, source: "it is missing".into() });
-            };
+            let identity = keyring.identity()?;
             let role = ca::CertificateInfo::from_pem(&identity.certificate_pem).map_or(Role::Worker, |info| info.role);
             self.parts.shared.happened(Happening::Certified(role));
-            let record = Record::new(self.disk.clone(), node);
-            match Member::open(self.parts.clone(), record, identity, None).await {
+            let record = Record::new(self.disk.clone(), keyring.clone(), node);
+            match Member::open(self.parts.clone(), record, identity, waiting.take()).await {
                 Ok(member) => return Ok(Some(member)),
-                Err((error, _)) => {
+                Err((error, unlocked)) => {
                     warn!(%error, "failed to take part in the swarm; trying again");
+                    if let Some(unlocked) = unlocked {
+                        unlocked.refuse(words::not_started(&error));
+                    }
                     self.parts.shared.set_error(error.message);
                 }
             }
@@ -170,6 +179,10 @@ impl NodeRuntime {
         match command {
             Command::Leave { answer, .. } => {
                 answer.give(Err(words::no_swarm()));
+                None
+            }
+            Command::Unlock { answer, .. } => {
+                answer.give(Err(words::not_in_swarm()));
                 None
             }
             Command::Init { request, answer } => self.init(*request, answer).await,
@@ -209,7 +222,7 @@ impl NodeRuntime {
             disk.keep_node(&on_disk)
         })
         .await?;
-        Ok((Record::new(self.disk.clone(), node), identity))
+        Ok((self.record(node), identity))
     }
 
     async fn join(&mut self, request: JoinRequest, answer: Answer<()>, cancel: &CancellationToken) -> Option<Member> {
@@ -292,7 +305,12 @@ impl NodeRuntime {
             disk.keep_node(&on_disk)
         })
         .await?;
-        Ok((Record::new(self.disk.clone(), node), identity))
+        Ok((self.record(node), identity))
+    }
+
+    /// The record of a membership that begins.
+    fn record(&self, node: NodeFile) -> Record {
+        Record::new(self.disk.clone(), Keyring::new(self.disk.clone(), self.parts.fork_rng()), node)
     }
 
     /// Opens a membership that is on disk now; takes it back where that fails.
@@ -303,10 +321,8 @@ impl NodeRuntime {
             Ok(member) => Some(member),
             Err((error, waiting)) => {
                 self.ended(MemberEnd::Failed).await;
-                match waiting {
-                    Some(Waiting::Init(answer)) => answer.give(Err(error)),
-                    Some(Waiting::Join(answer)) => answer.give(Err(error)),
-                    None => {}
+                if let Some(waiting) = waiting {
+                    waiting.refuse(error);
                 }
                 None
             }
@@ -399,6 +415,22 @@ impl SwarmNode for Door {
     async fn join(&self, request: JoinRequest) -> Result<(), SwarmError> {
         let joined = self.ask(|answer| Command::Join { request: Box::new(request), answer });
         tokio::time::timeout(JOIN_PATIENCE, joined).await.unwrap_or_else(|_elapsed| Err(words::join_timeout()))
+    }
+
+    async fn unlock(&self, key: &Secret) -> Result<(), SwarmError> {
+        if self.shared.view().condition != SwarmCondition::Locked {
+            return Err(self.manager().err().unwrap_or_else(words::not_locked));
+        }
+        let key = key.expose().parse().map_err(|invalid: InvalidUnlockKey| match invalid {
+            InvalidUnlockKey::NotAKey => SwarmError::invalid(invalid.to_string()),
+            InvalidUnlockKey::WrongLength { .. } => words::wrong_unlock_key(),
+        })?;
+        let unlocked = self.ask(|answer| Command::Unlock { key, answer });
+        match tokio::time::timeout(UNLOCK_PATIENCE, unlocked).await {
+            Ok(outcome) => outcome,
+            // A key that does not fit is refused at once: this one did, and the other managers may be locked as well.
+            Err(_elapsed) => Ok(()),
+        }
     }
 
     async fn leave(&self, force: bool) -> Result<(), SwarmError> {

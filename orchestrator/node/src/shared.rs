@@ -39,6 +39,7 @@ impl Shared {
         match (&shown.manager, shown.phase) {
             (Some(manager), _) => Ok(Arc::clone(manager)),
             (None, Phase::Inactive) => Err(words::not_in_swarm()),
+            (None, Phase::Locked) => Err(words::locked()),
             (None, Phase::Worker) => Err(words::worker()),
             (None, Phase::Joining | Phase::Manager | Phase::Leaving) => Err(words::being_prepared()),
         }
@@ -55,13 +56,20 @@ impl Shared {
             return;
         }
         tracing::info!(from = ?shown.phase, to = ?next, "phase of the node");
-        shown.phase = next;
+        let was_locked = std::mem::replace(&mut shown.phase, next) == Phase::Locked;
+        if was_locked {
+            shown.view.error = String::new();
+        }
         match next {
             Phase::Inactive => {
                 shown.view = outside();
                 shown.manager = None;
             }
             Phase::Joining => shown.view = NodeView { condition: SwarmCondition::Pending, ..outside() },
+            Phase::Locked => {
+                let error = words::locked().message;
+                shown.view = NodeView { condition: SwarmCondition::Locked, error, ..outside() };
+            }
             Phase::Leaving => shown.manager = None,
             Phase::Worker | Phase::Manager => shown.view.condition = SwarmCondition::Pending,
         }
@@ -70,6 +78,12 @@ impl Shared {
     /// Shows why the node is not well.
     pub(crate) fn set_error(&self, error: String) {
         self.lock().view.error = error;
+    }
+
+    /// Shows that the node waits for the unlock key. As in Docker, it does not say who it is before it is unlocked.
+    pub(crate) fn show_locked(&self, node: &NodeFile) {
+        self.happened(Happening::Locked);
+        self.lock().view.addr = node.advertise.ip().to_string();
     }
 
     /// Shows that the node has failed for good, or that joining has.

@@ -1,6 +1,6 @@
 //! What a node tells its user, in Docker's words.
 
-use model::SwarmError;
+use model::{ErrorKind, SwarmError};
 
 /// Init or join on a member.
 pub(crate) fn already_member() -> SwarmError {
@@ -35,6 +35,36 @@ pub(crate) fn being_prepared() -> SwarmError {
     SwarmError::unavailable(
         "This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster.",
     )
+}
+
+/// A call for managers on one whose keys are locked.
+pub(crate) fn locked() -> SwarmError {
+    SwarmError::unavailable(
+        "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm unlock\" to \
+         unlock it.",
+    )
+}
+
+/// Leave without force on a locked manager.
+pub(crate) fn leaving_locked() -> SwarmError {
+    SwarmError::unavailable(
+        "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message.",
+    )
+}
+
+/// Unlock with another key.
+pub(crate) fn wrong_unlock_key() -> SwarmError {
+    SwarmError::new(ErrorKind::Unauthenticated, "swarm could not be unlocked: invalid key provided")
+}
+
+/// Unlock on a manager that is not locked; a conflict in Docker.
+pub(crate) fn not_locked() -> SwarmError {
+    SwarmError::new(ErrorKind::AlreadyExists, "swarm is not locked")
+}
+
+/// An unlocked manager that cannot take part, yet.
+pub(crate) fn not_started(error: &SwarmError) -> SwarmError {
+    SwarmError::internal(format!("swarm component could not be started: {error}"))
 }
 
 /// A join that takes long.

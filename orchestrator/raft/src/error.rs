@@ -107,6 +107,9 @@ pub enum OpenError {
     /// The data key is damaged or of an unknown format.
     #[error("data key `{}` is damaged or of an unknown format", .0.display())]
     KeyDamaged(PathBuf),
+    /// The data key is sealed, and not with the key that was handed in.
+    #[error("data key `{}` is sealed with another key", .0.display())]
+    KeySealed(PathBuf),
     /// A record was sealed by another key.
     #[error("`{}` was sealed with key {found}, but the data key is {expected}", .path.display())]
     WrongKey {

@@ -73,6 +73,7 @@ fn cluster() -> Cluster {
         state: ClusterState {
             root_ca: RootCa::new("", secret()),
             join_secrets: JoinSecrets { worker: secret(), manager: secret() },
+            unlock_key: None,
             gossip_keys: Vec::new(),
             client_ca: None,
             removed_nodes: Vec::new(),

@@ -7,7 +7,7 @@ use ca::CertificateError;
 use http::StatusCode;
 use serde::Serialize;
 
-use model::{ControlRequest, Rotation, SwarmError, SwarmSpec};
+use model::{ControlRequest, Rotation, Secret, SwarmError, SwarmSpec};
 
 use crate::api::{Api, PeerOf};
 use crate::body::read_json;
@@ -83,18 +83,19 @@ fn refuse_external_authorities(wanted: &SwarmSpec, current: &SwarmSpec) -> Resul
 pub(super) async fn unlock_key(State(api): State<Api>) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
-    struct UnlockKeyDocument {
-        unlock_key: &'static str,
+    struct UnlockKeyDocument<'a> {
+        unlock_key: &'a str,
     }
-    api.node.manager()?;
-    Ok(json(StatusCode::OK, &UnlockKeyDocument { unlock_key: "" }))
+    let read = api.node.manager()?.read().await?;
+    let unlock_key = read.cluster.state.unlock_key.as_ref().map_or("", Secret::expose);
+    Ok(json(StatusCode::OK, &UnlockKeyDocument { unlock_key }))
 }
 
-/// `POST /swarm/unlock`: no manager is ever locked.
+/// `POST /swarm/unlock`
 pub(super) async fn unlock(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
-    let UnlockBody { .. } = read_json(request).await?;
-    api.node.manager()?;
-    Err(ApiError::new(StatusCode::CONFLICT, "swarm is not locked"))
+    let body: UnlockBody = read_json(request).await?;
+    api.node.unlock(&body.unlock_key).await?;
+    Ok(done())
 }
 
 fn broken_root(error: &CertificateError) -> ApiError {

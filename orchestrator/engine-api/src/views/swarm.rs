@@ -102,6 +102,7 @@ mod tests {
             state: ClusterState {
                 root_ca: RootCa::new(authority.certificate_pem(), authority.key_pem()),
                 join_secrets: JoinSecrets { worker: Secret::new("w".repeat(25)), manager: Secret::new("m".repeat(25)) },
+                unlock_key: Some(Secret::new("SWMKEY-1-unlock")),
                 gossip_keys: vec![GossipKey { id: 1, key: Secret::new("gossip") }],
                 client_ca: Some("client".to_owned()),
                 removed_nodes: Vec::new(),
@@ -142,7 +143,7 @@ mod tests {
         let shown = serde_json::to_string(&ClusterView::new(&cluster).unwrap()).unwrap();
 
         let key = cluster.state.root_ca.key.expose().lines().nth(1).unwrap().to_owned();
-        for hidden in ["a key", "a certificate", "SWMTKN", "gossip", "client", &key, &"w".repeat(25)] {
+        for hidden in ["a key", "a certificate", "SWMTKN", "SWMKEY", "gossip", "client", &key, &"w".repeat(25)] {
             assert!(!shown.contains(hidden), "{hidden} in {shown}");
         }
         let shown: Value = serde_json::from_str(&shown).unwrap();

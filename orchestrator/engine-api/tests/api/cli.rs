@@ -185,8 +185,6 @@ async fn a_swarm_is_made_by_hand_and_left() {
     for (_served, docker, _) in each(MemoryNode::inactive).await {
         let wrong = docker.expect_refusal(&["swarm", "init", "--advertise-addr", "nowhere"]).await;
         assert_eq!(wrong, "could not find a system network interface named \"nowhere\"");
-        let locked = docker.expect_refusal(&["swarm", "init", "--autolock"]).await;
-        assert!(locked.starts_with("autolock is not offered"), "{locked}");
 
         let init = docker.expect(&["swarm", "init", "--advertise-addr", "10.0.0.1"]).await;
         assert!(init.contains(&format!("Swarm initialized: current node ({}) is now a manager.", id(1))), "{init}");
@@ -249,6 +247,40 @@ async fn the_root_is_shown_and_changed_once_every_node_has_followed() {
         let outside =
             docker.expect_refusal(&["swarm", "update", "--external-ca", "protocol=cfssl,url=https://x"]).await;
         assert_eq!(outside, "this engine does not work with external certificate authorities yet");
+    }
+}
+
+#[tokio::test]
+async fn managers_are_locked_and_unlocked() {
+    for (_served, docker, node) in each(MemoryNode::inactive).await {
+        let init = docker.expect(&["swarm", "init", "--autolock", "--advertise-addr", "10.0.0.1"]).await;
+        let key = docker.expect(&["swarm", "unlock-key", "--quiet"]).await.trim().to_owned();
+        assert!(key.starts_with("SWMKEY-1-") && init.contains(&format!("    {key}\n")), "{key}: {init}");
+        assert!(docker.run(&["info"]).await.stdout.contains("  Autolock Managers: true"));
+        let text = docker.expect(&["swarm", "unlock-key", "--rotate"]).await;
+        assert!(text.starts_with("Successfully rotated manager unlock key.") && !text.contains(&key), "{text}");
+        let key = docker.expect(&["swarm", "unlock-key", "-q"]).await;
+        assert!(docker.expect_error(&["swarm", "unlock"]).await.contains("swarm is not locked"));
+
+        node.restart();
+
+        assert!(docker.run(&["info"]).await.stdout.contains(" Swarm: locked\n"));
+        assert!(
+            docker.expect_refusal(&["node", "ls"]).await.starts_with("Swarm is encrypted and needs to be unlocked")
+        );
+        assert!(docker.expect_refusal(&["swarm", "leave"]).await.starts_with("Swarm is encrypted and locked."));
+        let wrong = docker.answer(&["swarm", "unlock"], &format!("SWMKEY-1-{}\n", "A".repeat(43))).await;
+        assert!(wrong.stderr.contains("swarm could not be unlocked: invalid key provided"), "{}", wrong.stderr);
+        let unlocked = docker.answer(&["swarm", "unlock"], &key).await;
+        assert!(unlocked.success, "{}", unlocked.stderr);
+
+        let off = docker.expect(&["swarm", "update", "--autolock=false"]).await;
+        assert_eq!(off, "Swarm updated.\n");
+        assert!(docker.expect_error(&["swarm", "unlock-key"]).await.contains("no unlock key is set"));
+        let rotation = docker.expect_error(&["swarm", "unlock-key", "--rotate"]).await;
+        assert!(rotation.contains("cannot rotate because autolock is not turned on"), "{rotation}");
+        let on = docker.expect(&["swarm", "update", "--autolock=true"]).await;
+        assert!(on.starts_with("Swarm updated.\nTo unlock a swarm manager after it restarts"), "{on}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! out, and every test that does so says it.
 
 use std::ffi::OsStr;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -62,6 +63,23 @@ impl DockerCli {
         assert!(!outcome.success, "docker {arguments:?}: {outcome:#?}");
         let message = outcome.stderr.trim().strip_prefix("Error response from daemon: ");
         message.unwrap_or_else(|| panic!("docker {arguments:?}: {outcome:#?}")).to_owned()
+    }
+
+    /// Runs a command that the client itself refuses; returns its words.
+    pub(crate) async fn expect_error(&self, arguments: &[&str]) -> String {
+        let outcome = self.run(arguments).await;
+        assert!(!outcome.success, "docker {arguments:?}: {outcome:#?}");
+        outcome.stderr
+    }
+
+    /// Runs a command that reads what is asked of it from its standard input.
+    pub(crate) async fn answer(&self, arguments: &[&str], input: &str) -> Outcome {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::from(file));
+        finish(command, PATIENCE).await
     }
 
     /// A command, to be started by the caller.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use ca::{Authority, JoinToken};
+use ca::{Authority, JoinToken, UnlockKey};
 use jiff::Timestamp;
 use model::{
     CaConfig, Caller, Cluster, ClusterState, ControlRequest, ControlResponse, EngineDescription, ErrorKind,
@@ -15,6 +15,8 @@ use model::{
 use node::{
     InitRequest, JoinRequest, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode, SwarmRead,
 };
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 const OUTSIDE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect \
                        this node to swarm and try again.";
@@ -25,6 +27,11 @@ const MEMBER_ALREADY: &str = "This node is already part of a swarm. Use \"docker
 const LEAVING_A_MANAGER: &str = "You are attempting to leave the swarm on a node that is participating as a manager. \
                                  Removing the last manager erases all current state of the swarm. Use `--force` to \
                                  ignore this message. ";
+
+const LOCKED: &str = "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm \
+                      unlock\" to unlock it.";
+const LEAVING_A_LOCKED_MANAGER: &str = "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore \
+                                        this message.";
 
 /// The node under the API.
 #[derive(Debug)]
@@ -84,6 +91,15 @@ impl MemoryNode {
         self.state().has_leader = false;
     }
 
+    /// The manager restarts: with an unlock key it is locked.
+    pub(crate) fn restart(&self) {
+        let mut state = self.state();
+        let is_locking = state.cluster.as_ref().is_some_and(|cluster| cluster.state.unlock_key.is_some());
+        if is_locking {
+            state.condition = SwarmCondition::Locked;
+        }
+    }
+
     /// A node is lost.
     pub(crate) fn set_down(&self, number: usize) {
         let mut state = self.state();
@@ -126,6 +142,7 @@ impl State {
             state: ClusterState {
                 root_ca: RootCa::new(authority.certificate_pem(), authority.key_pem()),
                 join_secrets: JoinSecrets { worker: Secret::new("w".repeat(25)), manager: Secret::new("m".repeat(25)) },
+                unlock_key: None,
                 gossip_keys: Vec::new(),
                 client_ca: None,
                 removed_nodes: Vec::new(),
@@ -136,7 +153,18 @@ impl State {
             },
         });
         self.condition = SwarmCondition::Active;
+        self.draw_unlock_key(false);
         self.add(1, Role::Manager);
+    }
+
+    /// Has an unlock key while the settings want one.
+    fn draw_unlock_key(&mut self, is_rotated: bool) {
+        let seed = self.index;
+        let Some(cluster) = &mut self.cluster else { return };
+        let present = cluster.state.unlock_key.take().filter(|_| !is_rotated);
+        let draw = || UnlockKey::generate(&mut StdRng::seed_from_u64(seed)).to_secret();
+        cluster.state.unlock_key =
+            cluster.spec.encryption_config.auto_lock_managers.then(|| present.unwrap_or_else(draw));
     }
 
     fn add(&mut self, number: usize, role: Role) {
@@ -260,7 +288,7 @@ impl SwarmNode for MemoryNode {
             cluster_id: state.cluster.as_ref().map(|cluster| cluster.id.clone()),
             addr: if is_member { "10.0.0.1".to_owned() } else { String::new() },
             is_manager: state.manages(),
-            error: String::new(),
+            error: if state.condition == SwarmCondition::Locked { LOCKED.to_owned() } else { String::new() },
             managers: managers.collect(),
         }
     }
@@ -273,7 +301,9 @@ impl SwarmNode for MemoryNode {
         if request.advertise_addr.as_deref() == Some("nowhere") {
             return Err(SwarmError::invalid("could not find a system network interface named \"nowhere\""));
         }
-        state.form(request.spec);
+        let mut spec = request.spec;
+        spec.encryption_config.auto_lock_managers |= request.auto_lock_managers;
+        state.form(spec);
         Ok(id(1))
     }
 
@@ -292,10 +322,29 @@ impl SwarmNode for MemoryNode {
         Ok(())
     }
 
+    async fn unlock(&self, key: &Secret) -> Result<(), SwarmError> {
+        if self.state().condition != SwarmCondition::Locked {
+            let not_locked = || SwarmError::new(ErrorKind::AlreadyExists, "swarm is not locked");
+            return Err(self.manager().err().unwrap_or_else(not_locked));
+        }
+        let parsed = key.expose().parse::<UnlockKey>();
+        parsed.map_err(|error| SwarmError::invalid(error.to_string()))?;
+        let mut state = self.state();
+        if state.cluster.as_ref().unwrap().state.unlock_key.as_ref() != Some(key) {
+            let refusal = "swarm could not be unlocked: invalid key provided";
+            return Err(SwarmError::new(ErrorKind::Unauthenticated, refusal));
+        }
+        state.condition = SwarmCondition::Active;
+        Ok(())
+    }
+
     async fn leave(&self, force: bool) -> Result<(), SwarmError> {
         let mut state = self.state();
         if state.condition == SwarmCondition::Inactive {
             return Err(SwarmError::unavailable("This node is not part of a swarm"));
+        }
+        if state.condition == SwarmCondition::Locked && !force {
+            return Err(SwarmError::unavailable(LEAVING_A_LOCKED_MANAGER));
         }
         if state.manages() && !force {
             return Err(SwarmError::unavailable(LEAVING_A_MANAGER));
@@ -311,6 +360,7 @@ impl SwarmNode for MemoryNode {
         match (state.condition, state.role) {
             (SwarmCondition::Active, Role::Manager) => Ok(Arc::new(Self(Arc::clone(&self.0)))),
             (SwarmCondition::Active, Role::Worker) => Err(SwarmError::unavailable(ON_A_WORKER)),
+            (SwarmCondition::Locked, _) => Err(SwarmError::unavailable(LOCKED)),
             _ => Err(SwarmError::unavailable(OUTSIDE)),
         }
     }
@@ -363,6 +413,7 @@ impl ManagerAccess for MemoryNode {
                 if rotation.manager_token {
                     secrets.manager = Secret::new("y".repeat(25));
                 }
+                state.draw_unlock_key(rotation.unlock_key);
                 if is_another_root {
                     state.change_root(&settings);
                 }

@@ -38,7 +38,6 @@ async fn wrong_requests_to_init_and_join_change_nothing() {
     };
     check("/swarm/init", json!({"Spec": {"Name": "lab"}}), 400, "swarm spec must be named \"default\"").await;
     check("/swarm/init", json!({"Availability": "lazy"}), 400, "invalid Availability: \"lazy\"").await;
-    check("/swarm/init", json!({"AutoLockManagers": true}), 501, "autolock is not offered").await;
     check("/swarm/init", json!({"DataPathPort": "x"}), 400, "invalid JSON").await;
     check("/swarm/init", json!({"AdvertiseAddr": "nowhere"}), 400, "interface named \"nowhere\"").await;
     check("/swarm/join", json!({}), 400, "at least 1 RemoteAddr is required to join").await;
@@ -111,7 +110,6 @@ async fn what_is_not_offered_is_refused_and_not_said_to_be_done() {
         let refusal = served.post(&update_path(&seen, ""), &change).await.refusal();
         assert!(refusal.0 == 501 && refusal.1.contains(message), "{refusal:?}");
     };
-    check(json!({"EncryptionConfig": {"AutoLockManagers": true}}), "autolock").await;
     check(json!({"CAConfig": {"ExternalCAs": [{"Protocol": "cfssl", "URL": "https://x"}]}}), "external").await;
     assert_eq!(swarm(&served).await, seen);
 }
@@ -123,6 +121,78 @@ async fn a_swarm_without_autolock_has_no_unlock_key_and_is_not_locked() {
     assert_eq!(served.send("GET", "/swarm/unlockkey").await.json(), json!({"UnlockKey": ""}));
     let unlock = served.post("/swarm/unlock", &json!({"UnlockKey": "SWMKEY-1-x"})).await.refusal();
     assert_eq!(unlock, (409, "swarm is not locked".to_owned()));
+}
+
+#[tokio::test]
+async fn a_locked_manager_refuses_everything_but_its_key() {
+    let node = MemoryNode::inactive();
+    let served = Served::start(node.clone()).await;
+    served.post("/swarm/init", &json!({"AutoLockManagers": true})).await;
+    assert_eq!(swarm(&served).await["Spec"]["EncryptionConfig"], json!({"AutoLockManagers": true}));
+    let key = served.send("GET", "/swarm/unlockkey").await.json()["UnlockKey"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("SWMKEY-1-") && key.len() == 52, "{key}");
+
+    node.restart();
+
+    assert_eq!(served.send("HEAD", "/_ping").await.headers["swarm"], "locked");
+    let locked = "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm unlock\" to \
+                  unlock it.";
+    let info = served.send("GET", "/info").await.json();
+    assert_eq!((&info["Swarm"]["LocalNodeState"], &info["Swarm"]["Error"]), (&json!("locked"), &json!(locked)));
+    assert_eq!((&info["Swarm"]["NodeID"], &info["Swarm"]["ControlAvailable"]), (&json!(""), &json!(false)));
+    for (method, path) in [("GET", "/swarm"), ("GET", "/nodes"), ("GET", "/nodes/self"), ("GET", "/swarm/unlockkey")] {
+        assert_eq!(served.send(method, path).await.refusal(), (503, locked.to_owned()), "{path}");
+    }
+    assert_eq!(served.post("/swarm/update?version=1", &json!({})).await.refusal(), (503, locked.to_owned()));
+    assert!(
+        served.post("/swarm/init", &json!({})).await.refusal().1.starts_with("This node is already part of a swarm.")
+    );
+    let leaving = "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message.";
+    assert_eq!(served.send("POST", "/swarm/leave").await.refusal(), (503, leaving.to_owned()));
+
+    let unlock = async |key: &str| served.post("/swarm/unlock", &json!({"UnlockKey": key})).await;
+    assert_eq!(unlock("SWMTKN-1-x").await.refusal(), (400, "invalid key string".to_owned()));
+    let other = format!("SWMKEY-1-{}", "A".repeat(43));
+    assert_eq!(unlock(&other).await.refusal().0, 401);
+    let unlocked = unlock(&key).await;
+    assert_eq!((unlocked.status.as_u16(), unlocked.body.as_str()), (200, ""));
+    assert_eq!(served.send("HEAD", "/_ping").await.headers["swarm"], "active/manager");
+
+    node.restart();
+    assert_eq!(served.send("POST", "/swarm/leave?force=1").await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn an_unlock_key_is_drawn_renewed_and_dropped_by_updates() {
+    let served = Served::start(MemoryNode::manager()).await;
+    let update = async |is_on: bool, rest: &str| {
+        let seen = swarm(&served).await;
+        let spec = json!({"EncryptionConfig": {"AutoLockManagers": is_on}});
+        assert_eq!(served.post(&update_path(&seen, rest), &spec).await.status.as_u16(), 200);
+        served.send("GET", "/swarm/unlockkey").await.json()["UnlockKey"].as_str().unwrap().to_owned()
+    };
+
+    let first = update(true, "").await;
+    let same = update(true, "").await;
+    let second = update(true, "&rotateManagerUnlockKey=true").await;
+    let none = update(false, "").await;
+
+    assert!(first.starts_with("SWMKEY-1-") && same == first);
+    assert!(second.starts_with("SWMKEY-1-") && second != first);
+    assert_eq!(none, "");
+}
+
+#[tokio::test]
+async fn only_a_manager_can_be_unlocked() {
+    let outside = Served::start(MemoryNode::inactive()).await;
+    let worker = Served::start(MemoryNode::worker()).await;
+    let body = json!({"UnlockKey": "SWMKEY-1-x"});
+
+    let refusals = (outside.post("/swarm/unlock", &body).await, worker.post("/swarm/unlock", &body).await);
+
+    let (outside, worker) = (refusals.0.refusal(), refusals.1.refusal());
+    assert!(outside.0 == 503 && outside.1.contains("Use \"docker swarm init\""), "{outside:?}");
+    assert!(worker.0 == 503 && worker.1.contains("Worker nodes can't be used"), "{worker:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{
-    ErrorKind, Node, NodeHealth, NodeId, NodeSpec, RemovedNode, Role, SwarmError, SwarmSpec, validate_swarm_spec,
+    ErrorKind, Node, NodeHealth, NodeId, NodeSpec, RemovedNode, Role, Rotation, Secret, SwarmError, SwarmSpec,
+    validate_swarm_spec,
 };
 
 use crate::words::{not_found, precondition, refusal};
@@ -70,10 +71,21 @@ pub(crate) fn check_swarm_update(current: &SwarmSpec, wanted: &SwarmSpec) -> Res
     if !then.external_cas.is_empty() && then.external_cas != now.external_cas {
         return not_offered("an external certificate authority");
     }
-    if wanted.encryption_config.auto_lock_managers {
-        return not_offered("locking managers with an unlock key");
-    }
     Ok(())
+}
+
+/// The unlock key after a change of the settings: none while managers do not lock themselves, and `fresh` where there is
+/// none yet or another one is asked for.
+pub(crate) fn next_unlock_key(
+    current: Option<Secret>,
+    wanted: &SwarmSpec,
+    rotation: Rotation,
+    fresh: Secret,
+) -> Option<Secret> {
+    if !wanted.encryption_config.auto_lock_managers {
+        return None;
+    }
+    Some(current.filter(|_| !rotation.unlock_key).unwrap_or(fresh))
 }
 
 /// The list of removed nodes with one more, and without those whose certificates have certainly expired.
@@ -210,6 +222,24 @@ mod tests {
             ca(CaConfig { node_cert_expiry: 1, ..CaConfig::default() }),
             "rpc error: code = InvalidArgument desc = minimum certificate expiry time is: 1h0m0s",
         );
+    }
+
+    #[test]
+    fn there_is_an_unlock_key_while_managers_lock_themselves_and_it_changes_when_asked() {
+        let check = |current: Option<&str>, is_on: bool, rotate: bool, expected: Option<&str>| {
+            let mut wanted = SwarmSpec::default();
+            wanted.encryption_config.auto_lock_managers = is_on;
+            let rotation = Rotation { unlock_key: rotate, ..Rotation::default() };
+            let next = next_unlock_key(current.map(Secret::new), &wanted, rotation, Secret::new("fresh"));
+            assert_eq!(next, expected.map(Secret::new), "{current:?} {is_on} {rotate}");
+        };
+
+        check(None, false, false, None);
+        check(None, false, true, None);
+        check(None, true, false, Some("fresh"));
+        check(Some("old"), true, false, Some("old"));
+        check(Some("old"), true, true, Some("fresh"));
+        check(Some("old"), false, false, None);
     }
 
     #[test]

@@ -103,3 +103,28 @@ async fn a_rotation_renews_the_secret_that_is_named_and_no_other() {
     assert_eq!(after.state.join_secrets.worker, before.state.join_secrets.worker);
     assert_ne!(after.state.join_secrets.manager, before.state.join_secrets.manager);
 }
+
+#[tokio::test]
+async fn locking_managers_makes_a_key_that_stays_until_it_is_rotated_or_locking_ends() {
+    let swarm = swarm().await;
+    let update = async |is_on: bool, unlock_key: bool| {
+        let before = swarm.running.store.view().cluster().cloned().unwrap();
+        let mut spec = before.spec.clone();
+        spec.encryption_config.auto_lock_managers = is_on;
+        let rotation = Rotation { unlock_key, ..Rotation::default() };
+        let request = ControlRequest::UpdateSwarm { version: before.meta.version, spec, rotation };
+        swarm.execute(request).await.unwrap();
+        swarm.running.store.view().cluster().unwrap().state.unlock_key.clone()
+    };
+
+    let on = update(true, false).await;
+    let same = update(true, false).await;
+    let rotated = update(true, true).await;
+    let off = update(false, true).await;
+
+    let key: UnlockKey = on.as_ref().unwrap().expose().parse().unwrap();
+    assert_eq!(Some(key.to_secret()), on);
+    assert_eq!(same, on);
+    assert!(rotated.is_some() && rotated != on);
+    assert_eq!(off, None);
+}

@@ -36,6 +36,7 @@ impl Member {
             listen: node.listen,
             advertise: node.advertise,
             disk: self.record.disk.clone(),
+            keyring: self.record.keyring.clone(),
             tls: self.tls.clone(),
             connector: self.connector.clone(),
             engine: Arc::clone(&self.parts.engine),
@@ -98,12 +99,19 @@ impl Member {
     /// Forgets the place in raft: the log, the id, and the beginning that they came from.
     async fn forget_place(&mut self) {
         self.genesis = None;
-        let disk = self.record.disk.clone();
-        let forgotten = blocking(move || disk.forget_genesis().and_then(|()| disk.forget_raft())).await;
-        if let Err(error) = forgotten.and(self.record.change(|node| node.raft_id = None).await) {
+        if let Err(error) = self.wipe_place().await {
             error!(%error, "failed to forget the raft log; trying again");
             self.restart_at = Some(Instant::now() + RESTART);
         }
+    }
+
+    /// The lock of the keys goes last: the log's key is sealed with it.
+    async fn wipe_place(&self) -> Result<(), SwarmError> {
+        let (disk, keyring) = (self.record.disk.clone(), self.record.keyring.clone());
+        blocking(move || disk.forget_genesis().and_then(|()| disk.forget_api_tls()).and_then(|()| disk.forget_raft()))
+            .await?;
+        self.record.change(|node| node.raft_id = None).await?;
+        blocking(move || keyring.forget_lock()).await
     }
 
     /// Lets another manager lead before this one restarts, so that no write fails and the farewell reaches a leader

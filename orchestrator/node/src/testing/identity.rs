@@ -59,6 +59,7 @@ impl SwarmIdentity {
                 worker: ca::generate_join_secret(&mut rng),
                 manager: ca::generate_join_secret(&mut rng),
             },
+            unlock_key: None,
             client_ca: Some(client_authority.certificate_pem().to_owned()),
             data_path_port: 4789,
             default_addr_pool: vec!["10.0.0.0/8".to_owned()],

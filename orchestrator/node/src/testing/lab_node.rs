@@ -10,7 +10,7 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 
 use engine::{Engine, EngineSettings};
-use model::{Bootstrap, Caller, ControlRequest, ControlResponse, Node, NodeId, NodeSpec, SwarmError};
+use model::{Bootstrap, Caller, ControlRequest, ControlResponse, Node, NodeId, NodeSpec, Secret, SwarmError};
 use raft::RaftSettings;
 use rand::rngs::StdRng;
 use store::Clock;
@@ -214,10 +214,22 @@ impl LabNode {
     /// # Errors
     /// The node's refusal.
     pub async fn init(&self) -> Result<NodeId, SwarmError> {
+        self.init_as(InitRequest::default()).await
+    }
+
+    /// `docker swarm init --autolock` on this node's address.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn init_locking(&self) -> Result<NodeId, SwarmError> {
+        self.init_as(InitRequest { auto_lock_managers: true, ..InitRequest::default() }).await
+    }
+
+    async fn init_as(&self, request: InitRequest) -> Result<NodeId, SwarmError> {
         let request = InitRequest {
             listen_addr: Some(format!("{}:2377", self.addr)),
             advertise_addr: Some(self.addr.to_string()),
-            ..InitRequest::default()
+            ..request
         };
         let node = self.node();
         self.on_its_own_thread(async move { node.init(request).await }).await
@@ -237,6 +249,20 @@ impl LabNode {
         };
         let node = self.node();
         self.on_its_own_thread(async move { node.join(request).await }).await
+    }
+
+    /// `docker swarm unlock`.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn unlock(&self, key: &Secret) -> Result<(), SwarmError> {
+        let (node, key) = (self.node(), key.clone());
+        self.on_its_own_thread(async move { node.unlock(&key).await }).await
+    }
+
+    /// Whether the keys on this host's disk are locked, as the file says.
+    pub fn is_locked_on_disk(&self) -> bool {
+        fs::read_to_string(self.data_dir().join("swarm/lock.json")).is_ok_and(|text| text.contains("\"seal\""))
     }
 
     /// `docker swarm leave`.

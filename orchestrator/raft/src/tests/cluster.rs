@@ -164,7 +164,7 @@ impl Cluster {
     pub(crate) async fn start(&mut self, id: u64) {
         self.starts += 1;
         let mut rng = StdRng::seed_from_u64(self.starts * 1000 + id);
-        let key = DataKey::load_or_create(&self.dir(id), &mut rng).unwrap();
+        let key = DataKey::load_or_create(&self.dir(id), None, &mut rng).unwrap();
         let ledger = Arc::new(Ledger::default());
         let line = Arc::new(Line { from: RaftId(id), hub: Arc::clone(&self.hub) });
         let raft = Raft::open(self.settings.clone(), &self.dir(id), key, peer(id), line, Arc::clone(&ledger) as _, rng)

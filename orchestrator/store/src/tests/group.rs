@@ -62,7 +62,7 @@ impl Group {
             let store = Store::new(Clock::new(|| Timestamp::from_second(1_000).unwrap()));
             let dir = dir.path().join(id.to_string());
             let mut rng = StdRng::seed_from_u64(id);
-            let key = DataKey::load_or_create(&dir, &mut rng).unwrap();
+            let key = DataKey::load_or_create(&dir, None, &mut rng).unwrap();
             let settings = RaftSettings { max_log_entries: 40, kept_entries: 5, ..RaftSettings::default() };
             let raft = Raft::open(settings, &dir, key, peer(id), Arc::clone(&hub) as _, store.state_machine(), rng)
                 .await
