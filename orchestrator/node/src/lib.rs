@@ -1,4 +1,4 @@
-//! The life of a node: inactive, joining, worker, manager, leaving. Builds and ends what each of them runs.
+//! The life of a node: inactive, joining, locked, worker, manager, leaving. Builds and ends what each of them runs.
 //!
 //! ```text
 //! runtime    one loop: commands in, one phase after the other             phase: the machine, pure
