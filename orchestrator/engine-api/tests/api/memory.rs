@@ -1,5 +1,7 @@
 //! A swarm in memory, as one node sees it: it keeps versions, roles and refusals, and nothing else.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -7,16 +9,13 @@ use async_trait::async_trait;
 use ca::{Authority, JoinToken, UnlockKey};
 use jiff::Timestamp;
 use model::{
-    CaConfig, Caller, Cluster, ClusterState, ControlRequest, ControlResponse, EngineDescription, ErrorKind,
-    JoinSecrets, ManagerPeer, Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus,
-    Platform, RaftId, RaftMember, Resources, Role, RootCa, RootRotation, Secret, SwarmError, SwarmSpec, TlsInfo,
-    Version,
+    Caller, Cluster, ClusterState, ControlRequest, ControlResponse, EngineDescription, ErrorKind, JoinSecrets,
+    ManagerPeer, Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus, Platform, RaftId,
+    RaftMember, Resources, Role, RootCa, Secret, SwarmError, SwarmSpec, TlsInfo, Version,
 };
 use node::{
     InitRequest, JoinRequest, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode, SwarmRead,
 };
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 const OUTSIDE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect \
                        this node to swarm and try again.";
@@ -157,16 +156,6 @@ impl State {
         self.add(1, Role::Manager);
     }
 
-    /// Has an unlock key while the settings want one.
-    fn draw_unlock_key(&mut self, is_rotated: bool) {
-        let seed = self.index;
-        let Some(cluster) = &mut self.cluster else { return };
-        let present = cluster.state.unlock_key.take().filter(|_| !is_rotated);
-        let draw = || UnlockKey::generate(&mut StdRng::seed_from_u64(seed)).to_secret();
-        cluster.state.unlock_key =
-            cluster.spec.encryption_config.auto_lock_managers.then(|| present.unwrap_or_else(draw));
-    }
-
     fn add(&mut self, number: usize, role: Role) {
         let meta = self.stamp();
         let member = (role == Role::Manager).then(|| member(number));
@@ -229,23 +218,6 @@ impl State {
     fn tls_info(&self) -> TlsInfo {
         let roots = self.cluster.as_ref().map(|cluster| cluster.state.root_ca.trusted()).unwrap_or_default();
         ca::swarm_tls_info(&roots).unwrap()
-    }
-
-    /// Begins a change to the root in the settings, or to a new one.
-    fn change_root(&mut self, settings: &CaConfig) {
-        let now = Timestamp::now();
-        let root_ca = &mut self.cluster.as_mut().unwrap().state.root_ca;
-        let new = if settings.signing_ca_cert.is_empty() {
-            Authority::generate("swarm-ca", now).unwrap()
-        } else {
-            Authority::from_pem(&settings.signing_ca_cert, &settings.signing_ca_key).unwrap()
-        };
-        let old = Authority::from_pem(root_ca.root().unwrap(), &root_ca.key).unwrap();
-        root_ca.rotation = Some(RootRotation {
-            certificate: new.certificate_pem().to_owned(),
-            key: new.key_pem(),
-            cross_signed: old.cross_sign(&new, now).unwrap(),
-        });
     }
 
     /// Whoever looks sees one more node that has followed the swarm's root, and in the end a swarm that is done.
