@@ -158,6 +158,8 @@ fn a_swarm_on_given_hosts_is_operated_and_leaves_nothing(user: &'static str) {
     lab.swarmup(&format!("node stop {leader}")).ended(0);
     let stopped: Vec<_> = lab.nodes().into_iter().filter(|node| node.0 == leader).collect();
     assert_eq!(stopped, [(leader.clone(), "Down".to_owned(), "Unreachable".to_owned())]);
+    let why = lab.docker(&format!("node inspect {leader} --format {{{{.Status.Message}}}}")).ended(0).stdout;
+    assert_eq!(why, "node was stopped\n", "its agent said so, rather than that it comes back");
     let next = lab.wait_for("another manager leads", |nodes| {
         nodes.iter().find(|node| node.2 == "Leader" && node.0 != leader).map(|node| node.0.clone())
     });

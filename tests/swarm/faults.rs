@@ -66,6 +66,27 @@ fn a_leader_that_is_killed_or_frozen_is_replaced_and_comes_back_as_a_follower() 
 }
 
 #[test]
+fn a_leader_that_is_stopped_is_down_by_its_own_word_and_comes_back_as_a_follower() {
+    isolated("faults::a_leader_that_is_stopped_is_down_by_its_own_word_and_comes_back_as_a_follower", || {
+        let workstation = Workstation::new();
+        let lab = workstation.create("lab");
+        let leader = lab.wait_until_well("node-1", 3, 2);
+        let asked = other_than(&leader);
+
+        workstation.swarmup(&format!("node stop -c lab {leader}")).answer();
+        let nodes = lab.nodes_on(asked).unwrap();
+        let stopped = nodes.iter().find(|node| node.hostname == leader).unwrap();
+        assert_eq!((stopped.status.as_str(), stopped.manager_status.as_str()), ("Down", "Unreachable"));
+        let message = format!("node inspect {leader} --format {{{{.Status.Message}}}}");
+        assert_eq!(lab.docker_on(asked, crate::run::PATIENCE, &message).answer(), "node was stopped");
+
+        workstation.swarmup(&format!("node start -c lab {leader}")).answer();
+        assert_ne!(lab.wait_until_well(asked, 3, 2), leader);
+        lab.destroy();
+    });
+}
+
+#[test]
 fn nothing_acknowledged_is_lost_when_every_agent_is_killed_at_once() {
     isolated("faults::nothing_acknowledged_is_lost_when_every_agent_is_killed_at_once", || {
         let workstation = Workstation::new();

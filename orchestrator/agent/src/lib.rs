@@ -59,6 +59,8 @@ pub enum Farewell {
     /// It comes back in a moment.
     #[default]
     Restart,
+    /// It stops until somebody starts it again.
+    Stop,
     /// It leaves the swarm.
     Leave,
 }
@@ -142,6 +144,7 @@ pub struct Agent {
     renewal: Renewal,
     gossip: Gossip,
     feed: GossipFeed,
+    farewell: watch::Receiver<Farewell>,
     view: watch::Receiver<AgentView>,
     liveness: watch::Receiver<GossipView>,
 }
@@ -150,6 +153,7 @@ impl Agent {
     /// Builds an agent; nothing is sent before [`run`](Self::run).
     pub fn new(parts: AgentParts) -> Self {
         let mut rng = parts.rng;
+        let farewell = parts.farewell.clone();
         let view = watch::Sender::new(AgentView {
             manager: None,
             message: None,
@@ -192,7 +196,7 @@ impl Agent {
             view,
             rng,
         };
-        Self { session, renewal, gossip, feed, view: receiver, liveness }
+        Self { session, renewal, gossip, feed, farewell, view: receiver, liveness }
     }
 
     /// What the agent knows.
@@ -209,11 +213,13 @@ impl Agent {
     pub async fn run(self, cancel: CancellationToken) -> AgentEnd {
         let token = cancel.child_token();
         let mut rest = JoinSet::new();
-        let (renewal, gossip, feed) = (self.renewal, self.gossip, self.feed);
+        let (renewal, gossip, feed, farewell) = (self.renewal, self.gossip, self.feed, self.farewell);
         let (renewal_token, gossip_token, feed_token) = (token.clone(), token.clone(), token.clone());
         rest.spawn(async move { renewal.run(renewal_token).await });
         rest.spawn(async move {
-            if let Err(error) = gossip.run(gossip_token).await {
+            // A node that comes back in a moment is not called dead meanwhile.
+            let goes_for_good = move || *farewell.borrow() != Farewell::Restart;
+            if let Err(error) = gossip.run(gossip_token, goes_for_good).await {
                 // The sessions alone decide now, after a longer silence.
                 error!(%error, "gossip has failed; it rests until the agent starts again");
             }

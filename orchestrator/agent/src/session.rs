@@ -254,12 +254,13 @@ impl SessionLoop {
         })
     }
 
-    /// Tells the manager that the silence to come is no loss. Best effort: a lost farewell is a lost session.
+    /// Tells the manager what the silence to come means. Best effort: a lost farewell is a lost session.
     async fn say_farewell(&self, client: &DispatcherClient, session: &SessionId) {
         let farewell = *self.farewell.borrow();
         let request = HeartbeatRequest {
             is_restarting: farewell == Farewell::Restart,
             is_leaving: farewell == Farewell::Leave,
+            is_stopping: farewell == Farewell::Stop,
             ..heartbeat(session, &self.gossip.borrow())
         };
         let said = tokio::time::timeout(FAREWELL, client.heartbeat(request)).await;
@@ -323,6 +324,7 @@ fn heartbeat(session: &SessionId, gossip: &GossipView) -> HeartbeatRequest {
         session_id: session.clone(),
         is_restarting: false,
         is_leaving: false,
+        is_stopping: false,
         scheduling_delay_ms: u64::try_from(gossip.scheduling_delay.as_millis()).unwrap_or(u64::MAX),
         gossip_dead: gossip.dead(),
         tls: None,

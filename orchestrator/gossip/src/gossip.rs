@@ -155,11 +155,12 @@ impl Gossip {
         self.view.subscribe()
     }
 
-    /// Takes part until cancelled. Leaving is not announced: a restart is not a death, and a removal is the roster's.
+    /// Takes part until cancelled. Then asks whether this is for good: if so, the others are told that this node is
+    /// dead; else nobody is, for a restart is not a death.
     ///
     /// # Errors
     /// The socket fails for good.
-    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), GossipError> {
+    pub async fn run(mut self, cancel: CancellationToken, is_final: impl FnOnce() -> bool) -> Result<(), GossipError> {
         self.time = OwnTime::new(Instant::now());
         self.take_keys();
         self.take_members();
@@ -177,13 +178,18 @@ impl Gossip {
             let wake = self.time.next_look().min(now + wait);
             // Every branch only waits, so losing the race loses nothing.
             tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
+                () = cancel.cancelled() => break,
                 () = changed(&mut self.keys) => self.take_keys(),
                 () = changed(&mut self.members) => self.take_members(),
                 _ = self.socket.readable() => {}
                 () = sleep_until(wake) => {}
             }
         }
+        if is_final() {
+            let own_now = self.time.now(Instant::now());
+            self.drive(own_now, |swim, runtime| swim.leave_cluster(runtime));
+        }
+        Ok(())
     }
 
     fn take_keys(&mut self) {

@@ -77,6 +77,7 @@ impl Certificates {
                     addr: request.addr.map(|addr| addr.to_string()).unwrap_or_default(),
                 },
                 member: None,
+                is_unreachable: false,
             },
         };
         self.store.update(move |tx| tx.create_node(node)).await?;

@@ -4,7 +4,7 @@
 //! raft says "you lead"  ──> barrier: all that was committed before is applied here
 //!                       ──> seed: the beginning of the swarm, where there is none yet
 //!                       ──> the term: dispatcher, its line to the store, role and     one JoinSet, one token
-//!                                     root reconcilers
+//!                                     root reconcilers, record of who is reachable
 //! leadership or a component ends ──> the rest is cancelled and awaited ──> the next term, if there is one
 //! ```
 //!
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::dispatcher::{Dispatcher, DispatcherTerm};
+use crate::reachability::ReachabilityRecord;
 use crate::roles::RoleReconciler;
 use crate::root::RootReconciler;
 use crate::seed::{self, Genesis};
@@ -91,6 +92,8 @@ impl Leader {
         components.spawn(async move { ("role reconciler", roles.await) });
         let root = RootReconciler::new(self.store.clone(), self.fork_rng()).run(token.clone());
         components.spawn(async move { ("root reconciler", root.await) });
+        let reachability = ReachabilityRecord::new(self.store.clone(), self.raft.clone()).run(token.clone());
+        components.spawn(async move { ("record of who is reachable", reachability.await) });
         self.dispatcher.begin(dispatcher_term);
 
         let first = tokio::select! {

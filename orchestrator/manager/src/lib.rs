@@ -7,7 +7,7 @@
 //!                           ├ membership     ───────────┤
 //!                           └ dispatcher     ── down ───┤
 //!                                                       ▼
-//!  the leader's term   dispatcher term, role and root reconcilers ─> store ─> raft
+//!  the leader's term   dispatcher term, role and root reconcilers, record of who is reachable ─> store ─> raft
 //!  every manager       proxy (reads and writes for the API), trust (roots and removed nodes at the door)
 //! ```
 //!
@@ -23,6 +23,7 @@ mod leader;
 mod members;
 mod membership;
 mod proxy;
+mod reachability;
 mod roles;
 mod root;
 mod seed;
@@ -34,6 +35,7 @@ mod words;
 pub use consensus::RaftTransport;
 pub use dispatcher::{RESTART_ALLOWANCE, Session, Signs, TERM_GRACE, Verdict, judge};
 pub use proxy::{Access, Reading};
+pub use reachability::is_reachable;
 pub use root::given_root;
 pub use seed::Genesis;
 

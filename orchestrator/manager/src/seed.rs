@@ -64,6 +64,7 @@ fn node(entry: &RosterEntry, availability: Availability) -> Node {
                 addr: entry.addr.ip().to_string(),
             },
             member,
+            is_unreachable: false,
         },
     }
 }

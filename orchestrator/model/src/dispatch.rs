@@ -55,6 +55,9 @@ pub struct HeartbeatRequest {
     /// The node leaves the swarm: it is down at once, and no loss.
     #[serde(default)]
     pub is_leaving: bool,
+    /// The node stops until somebody starts it again: it is down at once.
+    #[serde(default)]
+    pub is_stopping: bool,
     /// The longest delay (milliseconds) that the node has lately seen in its own scheduling.
     pub scheduling_delay_ms: u64,
     /// Members that the node's gossip holds for dead.

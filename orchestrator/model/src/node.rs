@@ -89,6 +89,8 @@ pub struct NodeState {
     pub status: NodeStatus,
     /// Its membership in raft, while it is a manager.
     pub member: Option<RaftMember>,
+    /// The leader cannot reach it, while it is a manager.
+    pub is_unreachable: bool,
 }
 
 /// A manager's place in the raft group.

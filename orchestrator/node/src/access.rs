@@ -28,14 +28,14 @@ impl ManagerAccess for NodeManager {
 
 /// How the managers are reached: the nodes that vote in raft by the record in the store, of the same moment as the rest.
 pub(crate) fn managers(reading: &Reading) -> BTreeMap<NodeId, ManagerReachability> {
-    let members = reading.snapshot.nodes().filter_map(|node| Some((&node.id, node.state.member.as_ref()?)));
+    let members = reading.snapshot.nodes().filter_map(|node| Some((node, node.state.member.as_ref()?)));
     members
-        .map(|(id, member)| {
+        .map(|(node, member)| {
             let reachability = ManagerReachability {
                 is_leader: member.raft_id == reading.leader,
-                is_reachable: !reading.unreachable.contains(&member.raft_id),
+                is_reachable: manager::is_reachable(node, reading.leader, &reading.unreachable),
             };
-            (id.clone(), reachability)
+            (node.id.clone(), reachability)
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 //! The difference between two states is pure; the loop only watches the store and raft, and publishes.
 //!
 //! A change of the leader is told when the next one is known, as an update of both nodes. Whether a manager can be
-//! reached is not told: only the leader knows, and it finds out when it is asked.
+//! reached is the leader's knowledge, and told once it has written it down.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -114,11 +114,22 @@ fn differences(old: &Node, new: &Node) -> BTreeMap<String, String> {
         ("role", old.state.role.as_str(), new.state.role.as_str()),
         ("state", old.state.status.state.as_str(), new.state.status.state.as_str()),
     ];
+    // Docker compares the standing of managers only where the node was one before.
+    let reachability = [old, new].map(|node| node.state.member.is_some().then(|| reachability(node)));
+    let reachability = match reachability {
+        [Some(old), Some(new)] => Some(("reachability", old, new)),
+        [None, _] | [_, None] => None,
+    };
     pairs
         .into_iter()
+        .chain(reachability)
         .filter(|(_, old, new)| old != new)
         .flat_map(|(what, old, new)| [(format!("{what}.old"), old.to_owned()), (format!("{what}.new"), new.to_owned())])
         .collect()
+}
+
+fn reachability(node: &Node) -> &'static str {
+    if node.state.is_unreachable { "unreachable" } else { "reachable" }
 }
 
 fn availability(availability: Availability) -> &'static str {
@@ -131,7 +142,7 @@ fn availability(availability: Availability) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use model::{Meta, NodeDescription, NodeHealth, NodeSpec, NodeState, Role, Version};
+    use model::{Meta, NodeDescription, NodeHealth, NodeSpec, NodeState, RaftId, RaftMember, Role, Version};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -189,6 +200,28 @@ mod tests {
         ];
 
         assert_eq!(told(&[node(1)], &[changed]), [("update".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn whether_a_manager_is_reachable_is_told_while_it_is_one() {
+        let member = RaftMember { raft_id: RaftId(7), addr: "10.1.2.3:2377".parse().unwrap() };
+        let standing = |version: u64, member: Option<&RaftMember>, is_unreachable: bool| {
+            let mut node = node(version);
+            node.state.member = member.cloned();
+            node.state.is_unreachable = is_unreachable;
+            node
+        };
+        let check = |old: Node, new: Node, expected: &[(&str, &str)]| {
+            let expected: Vec<_> = expected.iter().map(|(key, value)| attribute(key, value)).collect();
+            assert_eq!(told(&[old], &[new]), [("update".to_owned(), expected)]);
+        };
+
+        let lost = [("name", "node-1"), ("reachability.new", "unreachable"), ("reachability.old", "reachable")];
+        check(standing(1, Some(&member), false), standing(2, Some(&member), true), &lost);
+        let back = [("name", "node-1"), ("reachability.new", "reachable"), ("reachability.old", "unreachable")];
+        check(standing(1, Some(&member), true), standing(2, Some(&member), false), &back);
+        check(standing(1, Some(&member), true), standing(2, None, false), &[("name", "node-1")]);
+        check(standing(1, None, false), standing(2, Some(&member), true), &[("name", "node-1")]);
     }
 
     #[test]

@@ -47,4 +47,4 @@ pub use facade::{
     InitRequest, JoinRequest, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode, SwarmRead,
 };
 pub use runtime::{NodeError, NodeRuntime};
-pub use settings::NodeSettings;
+pub use settings::{Ending, NodeSettings};

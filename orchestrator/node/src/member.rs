@@ -4,7 +4,7 @@
 //! agent says: role manager ──> the manager starts      role worker ──> it stops, and its log goes
 //! agent says: removed      ──> everything stops; the node shows why until it is told to leave
 //! told to leave            ──> out of raft, farewell to the managers, everything stops
-//! cancelled                ──> farewell "back in a moment", leadership handed over, everything stops
+//! cancelled                ──> leadership handed over, farewell "back in a moment" or "for good", everything stops
 //! ```
 //!
 //! `build` makes a member of what is on disk, `place` is its place among the managers, `leave` its way out.
@@ -171,6 +171,9 @@ impl Member {
             }
         };
         if matches!(end, MemberEnd::Cancelled) {
+            if self.parts.ending.is_for_good() {
+                self.farewell.send_replace(Farewell::Stop);
+            }
             self.hand_over().await;
         }
         self.stop().await;

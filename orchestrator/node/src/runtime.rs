@@ -80,6 +80,7 @@ impl NodeRuntime {
             raft_settings: settings.raft,
             api_tls: watch::Sender::new(None),
             guard: GuardTable::new(settings.guard),
+            ending: settings.ending,
             shared: Arc::clone(&shared),
             rng: Arc::new(Mutex::new(settings.rng)),
         };

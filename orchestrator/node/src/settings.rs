@@ -1,6 +1,7 @@
 //! What a node is built from.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::Engine;
@@ -34,6 +35,26 @@ pub struct NodeSettings {
     /// The packet filter table that keeps strangers from 7946 and 4789, in the network namespace of the process; `None`
     /// leaves the ports to the firewall, and to other nodes of the same namespace.
     pub guard: Option<String>,
+    /// What becomes of the node once it is cancelled.
+    pub ending: Ending,
+}
+
+/// What becomes of a node that is cancelled: back in a moment, unless it is said before that it stops for good.
+///
+/// Whoever cancels the node keeps a clone. The swarm waits for a node that comes back, and calls one that stops for
+/// good down at once.
+#[derive(Debug, Clone, Default)]
+pub struct Ending(Arc<AtomicBool>);
+
+impl Ending {
+    /// The node stops until somebody starts it again.
+    pub fn stop_for_good(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What the parts of a node share. Cheap to clone.
@@ -45,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) raft_settings: RaftSettings,
     pub(crate) api_tls: watch::Sender<Option<ApiTls>>,
     pub(crate) guard: GuardTable,
+    pub(crate) ending: Ending,
     pub(crate) shared: Arc<Shared>,
     pub(crate) rng: Arc<Mutex<StdRng>>,
 }

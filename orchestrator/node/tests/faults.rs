@@ -76,6 +76,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_node_that_stops_for_good_is_down_at_once_and_ready_again_when_it_is_started() {
+        let mut lab = Lab::swarm(1, 1);
+        lab.settled(0, 1, 1).await;
+        let worker = lab.nodes[1].id();
+
+        lab.nodes[1].stop_for_good();
+        let read = lab.health(0, &worker, NodeHealth::Down).await;
+        assert_eq!(read.nodes[&worker].state.status.message, "node was stopped");
+
+        lab.nodes[1].start();
+        let read = lab.health(0, &worker, NodeHealth::Ready).await;
+        assert_eq!(read.nodes[&worker].state.status.message, "");
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_stops_for_good_hands_over_and_is_down_by_the_word_of_its_own() {
+        let mut lab = Lab::swarm(3, 0);
+        lab.settled(0, 3, 0).await;
+        let leader = lab.leader(0).await;
+        let id = lab.nodes[leader].id();
+
+        lab.nodes[leader].stop_for_good();
+
+        let other = (leader + 1) % 3;
+        let read = lab.health(other, &id, NodeHealth::Down).await;
+        assert_eq!(read.nodes[&id].state.status.message, "node was stopped");
+        assert!(!read.managers[&id].is_leader);
+        assert!(!read.managers[&id].is_reachable);
+        lab.nodes[leader].start();
+        lab.settled(other, 3, 0).await;
+    }
+
+    #[tokio::test]
     async fn a_leader_that_stops_in_order_hands_over_and_no_write_fails() {
         let mut lab = Lab::swarm(3, 0);
         lab.settled(0, 3, 0).await;

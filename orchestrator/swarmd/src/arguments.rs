@@ -100,14 +100,22 @@ pub(crate) enum ServiceAction {
     Install,
     /// Start the agent and wait until it serves
     Start,
-    /// Stop the agent and all that it started
-    Stop,
+    /// Stop the agent and all that it started, until it is started again
+    Stop(StopArguments),
     /// Stop and start the agent
     Restart,
     /// Say who runs the agent and whether it runs
     Status,
     /// Stop the agent and remove all that belongs to it
     Remove(RemoveArguments),
+}
+
+/// What `swarmd service stop` makes of the end.
+#[derive(Debug, Args)]
+pub(crate) struct StopArguments {
+    /// The host is about to restart: the swarm waits for the node to come back, rather than call it down at once
+    #[arg(long)]
+    pub(crate) for_restart: bool,
 }
 
 /// What `swarmd service remove` may touch.

@@ -27,6 +27,7 @@ pub(crate) use control::{ControlCommand, ControlReply, ask};
 
 use crate::layout;
 use crate::process::write_pid_file;
+use crate::stop_word;
 use control::LONGEST_COMMAND;
 use life::{Effect, Input, Life, State};
 
@@ -105,7 +106,7 @@ impl Keeper {
             // Each of these may be dropped and taken up again without losing anything.
             tokio::select! {
                 _ = ended.recv() => self.reap(),
-                _ = terminate.recv() => self.quit(),
+                _ = terminate.recv() => self.shut_down(),
                 _ = interrupt.recv() => self.quit(),
                 () = until(deadline) => self.step(Input::Due),
                 Ok((client, _)) = listener.accept() => {
@@ -129,6 +130,17 @@ impl Keeper {
         }
         readers.shutdown().await;
         Ok(())
+    }
+
+    /// Told by SIGTERM to go: a local machine is switched off by it until somebody switches it on again. A supervisor
+    /// of a host gets it when the host restarts, too.
+    fn shut_down(&mut self) {
+        if self.supervision == Supervision::Init
+            && let Err(error) = stop_word::leave(Path::new(layout::RUN_DIR))
+        {
+            warn!(%error, "the swarm will wait for this node to come back");
+        }
+        self.quit();
     }
 
     fn quit(&mut self) {

@@ -49,6 +49,11 @@ pub(crate) fn agent_file() -> PathBuf {
     Path::new(RUN_DIR).join("agent.pid")
 }
 
+/// The word that the end of the agent whose run directory this is is for good.
+pub(crate) fn stop_word(run_dir: &Path) -> PathBuf {
+    run_dir.join("stops-for-good")
+}
+
 /// The Engine API of the agent whose run directory this is.
 pub(crate) fn api_socket(run_dir: &Path) -> PathBuf {
     run_dir.join("swarmd.sock")

@@ -26,6 +26,7 @@ mod run;
 mod run_dir;
 mod service;
 mod settings;
+mod stop_word;
 mod supervise;
 
 use std::process::ExitCode;

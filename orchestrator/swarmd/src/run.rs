@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use engine::{Engine, EngineSettings};
 use engine_api::{ApiServer, SocketError, UnixSocket};
-use node::{ApiTls, NodeRuntime, NodeSettings};
+use node::{ApiTls, Ending, NodeRuntime, NodeSettings};
 use raft::RaftSettings;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -33,7 +33,7 @@ use tracing::{debug, error, info, warn};
 use crate::arguments::RunArguments;
 use crate::installation::Installation;
 use crate::settings::Settings;
-use crate::{layout, log};
+use crate::{layout, log, stop_word};
 
 /// How long the agent may take to end what it has begun.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -80,8 +80,12 @@ async fn live(settings: Settings) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     info!(node = settings.hostname, version = env!("CARGO_PKG_VERSION"), "agent starts");
 
-    let cancel = CancellationToken::new();
-    let mut parts = build(&settings, &cancel).await?;
+    // What was said to an agent before this one.
+    if let Err(error) = stop_word::take_away(&settings.run_dir) {
+        warn!(%error, "the end of this agent will be taken for good");
+    }
+    let (cancel, ending) = (CancellationToken::new(), Ending::default());
+    let mut parts = build(&settings, ending.clone(), &cancel).await?;
     tell_service_manager(NotifyState::Ready);
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -89,6 +93,9 @@ async fn live(settings: Settings) -> anyhow::Result<()> {
         Some(ended) = parts.join_next() => ended.context("a part of the agent panicked").flatten(),
     };
     tell_service_manager(NotifyState::Stopping);
+    if stop_word::is_left(&settings.run_dir) {
+        ending.stop_for_good();
+    }
     cancel.cancel();
     drain(parts).await;
     info!("agent ends");
@@ -96,7 +103,7 @@ async fn live(settings: Settings) -> anyhow::Result<()> {
 }
 
 /// Builds all parts and starts them; the Engine API answers when this returns.
-async fn build(settings: &Settings, cancel: &CancellationToken) -> anyhow::Result<Parts> {
+async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) -> anyhow::Result<Parts> {
     make_private(&settings.data_dir)?;
     make_private(&settings.run_dir)?;
     let mut rng = StdRng::from_rng(&mut rand::rng());
@@ -115,6 +122,7 @@ async fn build(settings: &Settings, cancel: &CancellationToken) -> anyhow::Resul
         rng,
         raft: RaftSettings::default(),
         guard: Some(layout::GUARD_TABLE.to_owned()),
+        ending,
     });
     let api = ApiServer::new(runtime.node(), engine);
     let tls = runtime.api_tls();

@@ -43,7 +43,8 @@ fn perform(action: ServiceAction) -> Result<ServiceReport, ServiceError> {
     match action {
         ServiceAction::Install => install::install(supervision, &install::read_request()?)?,
         ServiceAction::Start => supervision::start(supervision)?,
-        ServiceAction::Stop => supervision::stop(supervision)?,
+        ServiceAction::Stop(arguments) if arguments.for_restart => supervision::stop_for_restart(supervision)?,
+        ServiceAction::Stop(_) => supervision::stop(supervision)?,
         ServiceAction::Restart => supervision::restart(supervision)?,
         ServiceAction::Status => {}
         ServiceAction::Remove(arguments) => remove::remove(supervision, &arguments.mark)?,

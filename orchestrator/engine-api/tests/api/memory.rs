@@ -172,7 +172,7 @@ impl State {
             prefixes: Vec::new(),
         };
         let status = NodeStatus { state: NodeHealth::Ready, message: String::new(), addr: format!("10.0.0.{number}") };
-        let state = NodeState { role, description: Some(description), status, member };
+        let state = NodeState { role, description: Some(description), status, member, is_unreachable: false };
         let spec = NodeSpec { role, ..NodeSpec::default() };
         self.nodes.insert(id(number), Node { id: id(number), meta, spec, state });
     }

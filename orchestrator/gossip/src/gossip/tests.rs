@@ -1,111 +1,24 @@
 //! Swarms of gossips on loopback addresses, in paused time where time matters.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod lab;
+
+use std::net::Ipv4Addr;
 
 use bytes::BytesMut;
 use foca::{Codec, Header, Message, PostcardCodec};
 use proptest::prelude::*;
-use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
+
+use lab::Lab;
 
 use super::*;
 
 /// Within this time the death of a member must be known to all.
 const DEATH_KNOWN: Duration = Duration::from_secs(6);
+/// Within this time all must know of a member that said that it goes: two rounds of news.
+const FAREWELL_KNOWN: Duration = Duration::from_millis(400);
 /// Within this time members must find each other, and again after a partition.
 const LIFE_KNOWN: Duration = Duration::from_secs(6);
-
-/// Some members with their sockets; dropping it ends them.
-struct Lab {
-    started: Instant,
-    roster: watch::Sender<Roster>,
-    keys: Vec<watch::Sender<Vec<GossipKey>>>,
-    views: Vec<watch::Receiver<GossipView>>,
-    stops: Vec<CancellationToken>,
-    tasks: JoinSet<()>,
-}
-
-impl Lab {
-    /// Starts members that all know each other.
-    async fn start(count: usize) -> Self {
-        let mut sockets = Vec::new();
-        let mut roster = Roster::new();
-        for index in 0..count {
-            let host = u8::try_from(index + 1).expect("few members");
-            let socket = UdpSocket::bind((IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)), 0)).await.expect("a port");
-            roster.insert(node(index), socket.local_addr().expect("an address"));
-            sockets.push(socket);
-        }
-        let mut lab = Self {
-            started: Instant::now(),
-            roster: watch::Sender::new(roster),
-            keys: Vec::new(),
-            views: Vec::new(),
-            stops: Vec::new(),
-            tasks: JoinSet::new(),
-        };
-        for (index, socket) in sockets.into_iter().enumerate() {
-            let keys = watch::Sender::new(vec![key(1)]);
-            let (view, stop) = lab.launch(index, socket, keys.subscribe());
-            lab.keys.push(keys);
-            lab.views.push(view);
-            lab.stops.push(stop);
-        }
-        lab
-    }
-
-    fn launch(
-        &mut self,
-        index: usize,
-        socket: UdpSocket,
-        keys: watch::Receiver<Vec<GossipKey>>,
-    ) -> (watch::Receiver<GossipView>, CancellationToken) {
-        let seed = u64::try_from(index).expect("few members");
-        let started = self.started;
-        let clock: Clock = Arc::new(move || epoch() + started.elapsed());
-        let settings = GossipSettings { node_id: node(index), clock };
-        let rng = StdRng::seed_from_u64(seed + milliseconds(&settings.clock));
-        let gossip = Gossip::new(settings, socket, keys, self.roster.subscribe(), rng);
-        let view = gossip.view();
-        let stop = CancellationToken::new();
-        let cancel = stop.clone();
-        self.tasks.spawn(async move { gossip.run(cancel).await.expect("the socket works") });
-        (view, stop)
-    }
-
-    /// Ends a member without a word; its port stays with nobody listening.
-    async fn kill(&mut self, index: usize) {
-        self.stops[index].cancel();
-        self.tasks.join_next().await.expect("a member runs").expect("it does not panic");
-    }
-
-    /// Starts an ended member again, at the same address.
-    async fn restart(&mut self, index: usize) {
-        let addr = self.roster.borrow()[&node(index)];
-        let socket = UdpSocket::bind(addr).await.expect("the port is free");
-        let (view, stop) = self.launch(index, socket, self.keys[index].subscribe());
-        self.views[index] = view;
-        self.stops[index] = stop;
-    }
-
-    /// Waits until a member sees another in a state.
-    async fn sees(&mut self, who: usize, whom: usize, state: PeerState, limit: Duration) {
-        let seen =
-            timeout(limit, self.views[who].wait_for(|view| view.state(&node(whom)) == Some(state))).await.is_ok();
-        assert!(seen, "{who} does not see {whom} {state:?} within {limit:?}: {:?}", *self.views[who].borrow());
-    }
-
-    /// Waits until each of some members sees each other of them in a state.
-    async fn all_see(&mut self, members: &[usize], state: PeerState, limit: Duration) {
-        for who in members {
-            for whom in members {
-                if who != whom {
-                    self.sees(*who, *whom, state, limit).await;
-                }
-            }
-        }
-    }
-}
 
 fn epoch() -> Timestamp {
     Timestamp::from_second(1_800_000_000).expect("a moment in 2027")
@@ -131,6 +44,21 @@ async fn a_member_that_ends_is_dead_to_all_others_and_alive_again_when_it_restar
         lab.sees(who, 2, PeerState::Dead, left).await;
     }
     lab.all_see(&[0, 1, 3, 4], PeerState::Alive, Duration::ZERO).await;
+
+    lab.restart(2).await;
+    lab.all_see(&[0, 1, 2, 3, 4], PeerState::Alive, LIFE_KNOWN).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_goes_for_good_is_dead_to_all_others_at_once_and_alive_again_when_it_comes_back() {
+    let mut lab = Lab::start(5).await;
+    lab.all_see(&[0, 1, 2, 3, 4], PeerState::Alive, LIFE_KNOWN).await;
+
+    lab.leave(2).await;
+    let left = Instant::now();
+    for who in [0, 1, 3, 4] {
+        lab.sees(who, 2, PeerState::Dead, FAREWELL_KNOWN.saturating_sub(left.elapsed())).await;
+    }
 
     lab.restart(2).await;
     lab.all_see(&[0, 1, 2, 3, 4], PeerState::Alive, LIFE_KNOWN).await;
@@ -265,7 +193,7 @@ fn blames_after(
             stop.cancel();
             is_blamed
         };
-        let (result, is_blamed) = tokio::join!(gossip.run(stop.clone()), watch);
+        let (result, is_blamed) = tokio::join!(gossip.run(stop.clone(), || false), watch);
         result.expect("the socket works");
         is_blamed
     })

@@ -6,7 +6,7 @@
 //! | session lost, gossip says dead                          | down at once                              |
 //! | session lost, gossip silent or says alive               | down after three periods (15 s)           |
 //! | restart announced                                       | down 20 s after the announcement          |
-//! | leave announced                                         | down at once                              |
+//! | leave, or stop for good, announced                      | down at once                              |
 //! | no session yet in this term                             | 5 s of grace for gossip, six periods alone |
 //!
 //! A session is lost when its stream ended, or when one heartbeat is overdue by a margin. Every limit but the
@@ -57,6 +57,8 @@ pub struct Signs {
     pub restart_announced: Option<Duration>,
     /// Whether the node said that it leaves.
     pub is_leaving: bool,
+    /// Whether the node said that it stops until somebody starts it again.
+    pub is_stopping: bool,
     /// The node's heartbeat period.
     pub period: Duration,
     /// The longest delay lately measured in the scheduling of the leader or of the node.
@@ -78,6 +80,9 @@ pub enum Verdict {
 pub fn judge(signs: &Signs) -> Verdict {
     if signs.is_leaving {
         return Verdict::Down("node has left the swarm");
+    }
+    if signs.is_stopping {
+        return Verdict::Down("node was stopped");
     }
     let (is_lost, silence, alone) = match signs.session {
         Session::Open { silent } => (silent > overdue(signs), silent, alone(signs, PERIODS_ALONE)),
@@ -128,6 +133,7 @@ mod tests {
             is_dead_in_gossip: false,
             restart_announced: None,
             is_leaving: false,
+            is_stopping: false,
             period: secs(5),
             stretch: Duration::ZERO,
         }
@@ -191,6 +197,13 @@ mod tests {
         let leaving = Signs { is_leaving: true, ..open(0) };
 
         assert_eq!(judge(&leaving), Verdict::Down("node has left the swarm"));
+    }
+
+    #[test]
+    fn a_node_that_stops_for_good_is_down_at_once() {
+        let stopping = Signs { is_stopping: true, ..open(0) };
+
+        assert_eq!(judge(&stopping), Verdict::Down("node was stopped"));
     }
 
     #[test]

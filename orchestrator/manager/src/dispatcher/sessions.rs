@@ -27,6 +27,7 @@ struct Entry {
     ended: Option<Instant>,
     restart_announced: Option<Instant>,
     is_leaving: bool,
+    is_stopping: bool,
     scheduling_delay: Duration,
     gossip_dead: Vec<NodeId>,
 }
@@ -79,6 +80,7 @@ impl Sessions {
             ended: None,
             restart_announced: None,
             is_leaving: false,
+            is_stopping: false,
             scheduling_delay: Duration::ZERO,
             gossip_dead: Vec::new(),
         };
@@ -97,6 +99,7 @@ impl Sessions {
             .ok_or_else(|| not_found("session invalid"))?;
         entry.last_heard = now;
         entry.is_leaving = beat.is_leaving;
+        entry.is_stopping = beat.is_stopping;
         entry.restart_announced = beat.is_restarting.then_some(now);
         entry.scheduling_delay = Duration::from_millis(beat.scheduling_delay_ms);
         entry.gossip_dead = beat.gossip_dead;
@@ -128,6 +131,7 @@ impl Sessions {
                 is_dead_in_gossip: self.is_dead(node, gossip),
                 restart_announced: None,
                 is_leaving: false,
+                is_stopping: false,
                 period,
                 stretch: own_delay,
             });
@@ -141,6 +145,7 @@ impl Sessions {
             is_dead_in_gossip: self.is_dead(node, gossip),
             restart_announced: entry.restart_announced.map(|announced| now.duration_since(announced)),
             is_leaving: entry.is_leaving,
+            is_stopping: entry.is_stopping,
             period,
             stretch: own_delay.max(entry.scheduling_delay),
         })
@@ -180,6 +185,7 @@ mod tests {
             session_id: session.clone(),
             is_restarting: false,
             is_leaving: false,
+            is_stopping: false,
             scheduling_delay_ms: 0,
             gossip_dead: Vec::new(),
             tls: None,

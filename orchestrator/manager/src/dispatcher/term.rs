@@ -31,7 +31,7 @@ pub(crate) struct DispatcherTerm {
     store: Store,
     line: StatusLine,
     sessions: Mutex<Sessions>,
-    /// Something happened that may make a node down: a stream ended, a node leaves.
+    /// Something happened that may make a node down: a stream ended, a node leaves or stops.
     woken: Notify,
     gossip: watch::Receiver<GossipView>,
     picture: watch::Sender<Picture>,
@@ -144,7 +144,8 @@ impl DispatcherTerm {
 
     /// Takes a heartbeat.
     pub(super) fn beat(&self, node: &NodeId, beat: HeartbeatRequest, now: Instant) -> Result<(), SwarmError> {
-        let (is_leaving, is_restarting, tls) = (beat.is_leaving, beat.is_restarting, beat.tls.clone());
+        let is_going = beat.is_leaving || beat.is_stopping;
+        let (is_restarting, tls) = (beat.is_restarting, beat.tls.clone());
         let mut sessions = self.sessions();
         sessions.heartbeat(node, beat, now)?;
         if let Some(tls) = tls {
@@ -154,7 +155,7 @@ impl DispatcherTerm {
             self.line.push(node.clone(), change);
         }
         drop(sessions);
-        if is_leaving {
+        if is_going {
             self.woken.notify_one();
         }
         if is_restarting {

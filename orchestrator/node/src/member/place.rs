@@ -114,7 +114,7 @@ impl Member {
         blocking(move || keyring.forget_lock()).await
     }
 
-    /// Lets another manager lead before this one restarts, so that no write fails and the farewell reaches a leader
+    /// Lets another manager lead before this one stops, so that no write fails and the farewell reaches a leader
     /// that will be there to remember it.
     pub(super) async fn hand_over(&self) {
         let Some(standing) = self.ready.borrow().clone() else {

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApiTls, InitRequest, JoinRequest, NodeRuntime, NodeSettings, NodeView, SwarmNode, SwarmRead};
+use crate::{ApiTls, Ending, InitRequest, JoinRequest, NodeRuntime, NodeSettings, NodeView, SwarmNode, SwarmRead};
 
 /// How often an operator looks again before giving up.
 const ATTEMPTS: usize = 10;
@@ -43,6 +43,7 @@ struct Running {
     engine: Arc<Engine>,
     api_tls: watch::Receiver<Option<ApiTls>>,
     handle: Handle,
+    ending: Ending,
     stop: CancellationToken,
     kill: Option<oneshot::Sender<()>>,
     thread: JoinHandle<()>,
@@ -87,10 +88,10 @@ impl LabNode {
     pub fn start(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.hostname);
         let (report, started) = std_mpsc::channel();
-        let stop = CancellationToken::new();
+        let (ending, stop) = (Ending::default(), CancellationToken::new());
         let (kill, killed) = oneshot::channel();
-        let (hostname, data_dir, run_dir, token) =
-            (self.hostname.clone(), self.data_dir(), self.run_dir(), stop.clone());
+        let (hostname, data_dir, run_dir) = (self.hostname.clone(), self.data_dir(), self.run_dir());
+        let (told, token) = (ending.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
@@ -105,6 +106,7 @@ impl LabNode {
                 raft: RaftSettings::default(),
                 // All nodes of a laboratory share one network namespace, which is the machine's own.
                 guard: None,
+                ending: told,
             });
             let _ = report.send((node.node(), engine, node.api_tls(), runtime.handle().clone()));
             runtime.block_on(async move {
@@ -116,7 +118,7 @@ impl LabNode {
             });
         });
         let (node, engine, api_tls, handle) = started.recv().expect("the node's thread tells that it has started");
-        self.running = Some(Running { node, engine, api_tls, handle, stop, kill: Some(kill), thread });
+        self.running = Some(Running { node, engine, api_tls, handle, ending, stop, kill: Some(kill), thread });
     }
 
     /// Whether the node runs.
@@ -134,6 +136,15 @@ impl LabNode {
         // An error means that the node has ended by itself, which joining its thread shows.
         let _ = running.kill.take().map(|kill| kill.send(()));
         running.thread.join().expect("the node's thread ends well");
+    }
+
+    /// Stops the node until it is started again, as `swarmd service stop` would, and waits for it.
+    ///
+    /// # Panics
+    /// Where it does not run, or its thread has panicked.
+    pub fn stop_for_good(&mut self) {
+        self.running().ending.stop_for_good();
+        self.stop();
     }
 
     /// Stops the node as SIGTERM would, and waits for it.

@@ -26,6 +26,7 @@ fn heartbeat() -> HeartbeatRequest {
         session_id: SessionId::generate(&mut rand::rng()),
         is_restarting: false,
         is_leaving: false,
+        is_stopping: false,
         scheduling_delay_ms: 0,
         gossip_dead: Vec::new(),
         tls: None,

@@ -2,7 +2,8 @@
 //!
 //! systemd has the unit. Elsewhere a hook starts the supervisor: OpenRC's or SysV's where that runs the host, else
 //! cron's `@reboot` where a cron is running. A host with none of them does not start the agent again by itself, and
-//! the report says so.
+//! the report says so. A hook that stops the agent announces a restart, as a unit that is stopped does: it runs when
+//! the host reboots, too.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -120,7 +121,7 @@ fn openrc_script() -> String {
          description=\"swarmup node agent\"\n\
          depend() {{ need net; }}\n\
          start() {{ {binary} service start >/dev/null; }}\n\
-         stop() {{ {binary} service stop >/dev/null; }}\n\
+         stop() {{ {binary} service stop --for-restart >/dev/null; }}\n\
          status() {{ {binary} service status; }}\n",
         binary = layout::BINARY
     )
@@ -138,7 +139,8 @@ fn sysv_script() -> String {
          # Short-Description: swarmup node agent\n\
          ### END INIT INFO\n\
          case \"$1\" in\n\
-         start|stop|restart|status) exec {binary} service \"$1\" ;;\n\
+         start|restart|status) exec {binary} service \"$1\" ;;\n\
+         stop) exec {binary} service stop --for-restart ;;\n\
          force-reload) exec {binary} service restart ;;\n\
          *) echo \"usage: $0 start|stop|restart|status\" >&2; exit 2 ;;\n\
          esac\n",

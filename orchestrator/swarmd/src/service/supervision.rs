@@ -14,6 +14,7 @@ use crate::keeper::{ControlCommand, ControlReply, ask};
 use crate::layout;
 use crate::process;
 use crate::run_dir;
+use crate::stop_word;
 use crate::supervise::SUPERVISOR_READY;
 
 /// How long an agent that lost its supervisor may take to drain.
@@ -56,8 +57,30 @@ pub(crate) fn start(supervision: Supervision) -> Result<(), ServiceError> {
     }
 }
 
-/// Stops the agent; it is gone when this returns.
+/// Stops the agent until it is started again, and has it tell the swarm so; it is gone when this returns.
 pub(crate) fn stop(supervision: Supervision) -> Result<(), ServiceError> {
+    let run_dir = Path::new(layout::RUN_DIR);
+    stop_word::leave(run_dir).map_err(|source| ServiceError::file("write", layout::stop_word(run_dir), source))?;
+    let stopped = end(supervision);
+    if stopped.is_err() {
+        // It goes on for now, and whatever ends it later has not said that it is for good.
+        take_stop_word_away()?;
+    }
+    stopped
+}
+
+/// Stops the agent, which announces that it comes back in a moment; it is gone when this returns.
+pub(crate) fn stop_for_restart(supervision: Supervision) -> Result<(), ServiceError> {
+    take_stop_word_away()?;
+    end(supervision)
+}
+
+fn take_stop_word_away() -> Result<(), ServiceError> {
+    let run_dir = Path::new(layout::RUN_DIR);
+    stop_word::take_away(run_dir).map_err(|source| ServiceError::file("remove", layout::stop_word(run_dir), source))
+}
+
+fn end(supervision: Supervision) -> Result<(), ServiceError> {
     match supervision {
         Supervision::Systemd if !Path::new(layout::UNIT).exists() => Ok(()),
         Supervision::Systemd => systemctl(&["stop", layout::UNIT_NAME]),
@@ -71,6 +94,7 @@ pub(crate) fn stop(supervision: Supervision) -> Result<(), ServiceError> {
 
 /// Stops the agent and starts it again; it serves when this returns.
 pub(crate) fn restart(supervision: Supervision) -> Result<(), ServiceError> {
+    take_stop_word_away()?;
     match supervision {
         Supervision::Systemd => systemctl(&["restart", layout::UNIT_NAME]),
         Supervision::Init => tell(ControlCommand::Restart).and_then(came_up),
