@@ -89,6 +89,9 @@ impl Entrance {
 
     async fn route(&self, mut request: Request, peer: Peer, stopping: Stopping) -> Result<Response, ApiError> {
         let version = version::take_from(request.uri_mut())?;
+        if request.method() == Method::HEAD && !routes::has_head(request.uri().path()) {
+            return Err(unknown(Method::HEAD, request.uri().clone()).await);
+        }
         request.extensions_mut().insert(version);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(stopping);

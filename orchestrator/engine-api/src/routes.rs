@@ -10,6 +10,14 @@ use axum::routing::{get, head, post};
 
 use crate::api::Api;
 
+/// Paths that answer HEAD. Docker routes it like any other method: what has a GET has no HEAD by that alone.
+const WITH_HEAD: &[&str] = &["/_ping"];
+
+/// Whether a path answers HEAD, which axum would otherwise take to the route of GET.
+pub(crate) fn has_head(path: &str) -> bool {
+    WITH_HEAD.contains(&path)
+}
+
 /// All calls, without a version before them.
 pub(crate) fn all() -> Router<Api> {
     Router::new()

@@ -44,6 +44,21 @@ async fn ping_by_head_has_the_headers_and_no_body() {
 }
 
 #[tokio::test]
+async fn what_answers_get_answers_no_head_but_ping_does() {
+    let served = Served::start(MemoryNode::manager()).await;
+    let check = async |path: &str, status: u16| {
+        let answer = served.send("HEAD", path).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (status, ""), "HEAD {path}");
+    };
+
+    check("/v1.51/_ping", 200).await;
+    for path in ["/info", "/v1.41/version", "/events", "/nodes", "/swarm", "/containers/json", "/nothing"] {
+        check(path, 404).await;
+    }
+    check("/containers/x/archive?path=/", 501).await;
+}
+
+#[tokio::test]
 async fn versions_out_of_range_are_refused_and_still_told_ours() {
     let served = Served::start(MemoryNode::inactive()).await;
     let too_new = served.send("GET", "/v1.99/info").await;
