@@ -151,13 +151,17 @@ fn a_table_that_was_flushed_comes_back() {
 
         let running_until = cancel.clone();
         running.spawn(async move { guard.run(view, running_until).await });
-        tokio::time::sleep(LOOK * 2).await;
         nft::remove(Family::Inet, TABLE).unwrap();
-        tokio::time::sleep(LOOK * 2).await;
+        let comes_back = async {
+            while !stands() {
+                tokio::time::sleep(LOOK / 4).await;
+            }
+        };
+        let is_back = tokio::time::timeout(LOOK * 2, comes_back).await.is_ok();
         cancel.cancel();
         running.join_all().await;
 
-        assert!(stands());
+        assert!(is_back && stands());
     });
 }
 

@@ -1,9 +1,6 @@
 //! The log stays short, and who lags behind what is left of it catches up by snapshot.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use tokio::time::sleep;
 
 use super::Cluster;
 use crate::{MAX_PROPOSAL_BYTES, ProposeError, RaftSettings};
@@ -18,11 +15,10 @@ async fn the_log_is_cut_behind_a_snapshot() {
     for number in 0..100 {
         cluster.propose(format!("{number}")).await.unwrap();
     }
-    sleep(Duration::from_secs(1)).await;
 
     for id in 1..=3 {
-        let size = cluster.raft(id).log_size();
-        assert!(size.entries <= 45, "member {id}: {size:?}");
+        let what = format!("the log of member {id} is cut");
+        cluster.until(&what, |cluster| cluster.raft(id).log_size().entries <= 45).await;
     }
 }
 
@@ -65,7 +61,7 @@ async fn a_member_restarts_from_its_snapshot_and_the_entries_behind_it() {
     for number in 0..60 {
         cluster.propose(format!("{number}")).await.unwrap();
     }
-    sleep(Duration::from_secs(1)).await;
+    cluster.until("there is a snapshot", |cluster| cluster.raft(1).log_size().entries <= 45).await;
 
     cluster.stop(1).await;
     cluster.start(1).await;
@@ -83,13 +79,12 @@ async fn large_entries_bound_the_log_by_bytes() {
     let cluster = Cluster::formed(3, settings).await;
     for _ in 0..30 {
         cluster.propose(Bytes::from(vec![7; 25_000])).await.unwrap();
-        sleep(Duration::from_millis(50)).await;
     }
-    sleep(Duration::from_secs(2)).await;
 
     for id in 1..=3 {
-        let size = cluster.raft(id).log_size();
-        assert!(size.bytes <= (1 << 18) + (1 << 16) + 50_000, "member {id}: {size:?}");
+        let what = format!("the log of member {id} is cut");
+        let bound = (1 << 18) + (1 << 16) + 50_000;
+        cluster.until(&what, |cluster| cluster.raft(id).log_size().bytes <= bound).await;
     }
 }
 

@@ -240,6 +240,16 @@ impl Cluster {
         reached.expect("the status is reached").expect("the member runs").clone()
     }
 
+    /// Waits until something holds that nobody tells of.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let held = async {
+            while !holds(self) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(DEADLINE, held).await.unwrap_or_else(|_elapsed| panic!("waited in vain until {what}"));
+    }
+
     /// Waits until a member that is not cut off leads, and gives its number.
     pub(crate) async fn leader(&self) -> u64 {
         let found = async {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::RaftId;
 use tokio::time::{Instant, sleep};
 
 use super::Cluster;
@@ -62,7 +63,7 @@ async fn a_handover_needs_another_voter_that_is_reachable() {
     assert_eq!(cluster.raft(follower).transfer_leadership().await, Err(TransferError::NotLeader));
 
     cluster.cut_off(follower);
-    sleep(Duration::from_secs(3)).await;
+    cluster.until("the leader misses it", |cluster| cluster.raft(leader).unreachable() == [RaftId(follower)]).await;
     let new = cluster.raft(leader).transfer_leadership().await.unwrap();
     assert_ne!(new.raft_id.0, follower);
 }

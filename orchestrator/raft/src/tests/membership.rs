@@ -83,7 +83,7 @@ async fn a_removal_that_would_lose_the_quorum_is_refused() {
     let leader = cluster.leader().await;
     let followers: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
     cluster.cut_off(followers[0]);
-    sleep(Duration::from_secs(2)).await;
+    cluster.until("the leader misses it", |cluster| cluster.raft(leader).unreachable() == [RaftId(followers[0])]).await;
 
     assert!(cluster.raft(leader).would_lose_quorum_without(RaftId(followers[1])));
     assert_eq!(cluster.raft(leader).remove(RaftId(followers[1])).await, Err(MembershipError::QuorumLoss));
@@ -152,16 +152,15 @@ async fn the_leader_soon_knows_whom_it_cannot_reach() {
 
     cluster.cut_off(follower);
     let cut = Instant::now();
-    while cluster.raft(leader).unreachable().is_empty() {
-        sleep(Duration::from_millis(10)).await;
-    }
+    cluster.until("the leader misses it", |cluster| !cluster.raft(leader).unreachable().is_empty()).await;
     assert!(cut.elapsed() <= Duration::from_secs(2), "{:?}", cut.elapsed());
     assert_eq!(cluster.raft(leader).read_point().await.unwrap().unreachable, [RaftId(follower)]);
     assert_eq!(cluster.raft(follower).unreachable(), []);
 
     cluster.heal();
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(cluster.raft(leader).unreachable(), []);
+    let healed = Instant::now();
+    cluster.until("the leader hears it", |cluster| cluster.raft(leader).unreachable().is_empty()).await;
+    assert!(healed.elapsed() <= Duration::from_secs(1), "{:?}", healed.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
