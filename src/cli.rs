@@ -145,7 +145,7 @@ impl Cli {
         let (global, flags) = (self.global, self.driver_flags);
         match self.command {
             Command::Create(command) => command.run(&global, flags, stop).await,
-            Command::Destroy(command) => command.run(&global, stop).await,
+            Command::Destroy(command) => command.run(&global, flags, stop).await,
             Command::Ls(command) => command.run(&global),
             Command::Status(command) => command.run(&global).await,
             Command::Inspect(command) => command.run(&global).await,

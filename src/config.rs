@@ -219,12 +219,13 @@ pub fn chosen_name(flags: &Wishes, file: &Wishes) -> String {
     flags.name.clone().or_else(|| file.name.clone()).unwrap_or_else(|| DEFAULT_NAME.to_owned())
 }
 
-/// The options of a provider as far as the environment names them, defaults filled in.
-pub fn environment_options(
+/// The options of a provider as far as flags and environment name them, defaults filled in.
+pub fn given_options(
     provider: &Provider,
+    flags: &Wishes,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Options, ConfigError> {
-    resolve_options(provider, &Wishes::default(), &Wishes::default(), environment, None)
+    resolve_options(provider, flags, &Wishes::default(), environment, None)
 }
 
 fn resolve_options(

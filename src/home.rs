@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::{InvalidSpec, check_name};
 use crate::journal::file::JOURNAL_FILE;
+use crate::journal::lock::LOCK_FILE;
 use crate::platform;
 
 /// The environment variable that names another home.
@@ -127,11 +128,9 @@ impl Home {
     pub fn remove_cluster_folder(&self, name: &str) -> Result<(), HomeError> {
         let path = self.cluster_folder(name);
         let disk = |source| HomeError::Disk { action: "remove", path: path.clone(), source };
-        match std::fs::remove_dir_all(&path) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(disk(error)),
-        }
+        remove_contents(&path)
+            .and_then(|()| std::fs::remove_dir_all(&path))
+            .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(disk(error)) })
     }
 
     /// The names of all clusters that have a journal, sorted.
@@ -174,6 +173,21 @@ impl Home {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+}
+
+/// Removes all that a cluster's folder holds but its lock; the journal last, for without it nobody finds the rest.
+fn remove_contents(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stays = path.file_name().is_some_and(|name| name == JOURNAL_FILE || name == LOCK_FILE);
+        if !stays {
+            if path.is_dir() { std::fs::remove_dir_all(path)? } else { std::fs::remove_file(path)? }
+        }
+    }
+    match std::fs::remove_file(folder.join(JOURNAL_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

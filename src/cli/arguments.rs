@@ -12,7 +12,7 @@ use crate::providers::{self, PROVIDERS};
 /// What is put before a driver's option to make the argument's id.
 const ID_PREFIX: &str = "driver:";
 /// The commands that take drivers' options.
-const WITH_DRIVER_FLAGS: &[&[&str]] = &[&["create"], &["plan"], &["scale"], &["node", "add"]];
+const WITH_DRIVER_FLAGS: &[&[&str]] = &[&["create"], &["destroy"], &["plan"], &["scale"], &["node", "add"]];
 
 /// What a cluster shall be, as far as flags say.
 #[derive(Debug, Clone, Args)]

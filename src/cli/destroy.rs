@@ -7,15 +7,17 @@ use clap::Args;
 use driver::{ClusterId, Options};
 use tokio_util::sync::CancellationToken;
 
+use super::arguments::DriverFlags;
 use super::failure::{StateError, UsageError};
 use super::open::{self, Opened, Viewed};
 use super::{Exit, Global, rollback};
 use crate::cluster::{ClusterSpec, check_name};
+use crate::config::{self, Wishes};
 use crate::home::Home;
 use crate::journal::{ClusterLock, Journal, JournalError, Stage, file};
 use crate::output::{Printer, report};
 use crate::phase::{self, Context, Unreachable};
-use crate::{config, providers};
+use crate::providers;
 
 /// Destroys a cluster and all that belongs to it.
 #[derive(Debug, Args)]
@@ -35,7 +37,7 @@ pub(super) struct Destroy {
 
 impl Destroy {
     /// Runs the command.
-    pub(super) async fn run(self, global: &Global, stop: CancellationToken) -> Result<Exit> {
+    pub(super) async fn run(self, global: &Global, flags: DriverFlags, stop: CancellationToken) -> Result<Exit> {
         let opened = match (Viewed::open(global, self.name.as_deref()), &self.provider) {
             (Ok(viewed), _) => {
                 let journal = &viewed.journal;
@@ -50,7 +52,7 @@ impl Destroy {
                 if !is_known_by_marks_only {
                     return Err(error);
                 }
-                self.recover(global, provider, stop).await?
+                self.recover(global, provider, flags, stop).await?
             }
             (Err(error), None) => return Err(error),
         };
@@ -70,15 +72,23 @@ impl Destroy {
         if global.printer().confirm(&question) { Ok(()) } else { bail!("cluster `{name}` was not destroyed") }
     }
 
-    /// A cluster whose journal is of no use: its marks at the provider tell what there is.
-    async fn recover(&self, global: &Global, provider: &str, stop: CancellationToken) -> Result<Opened> {
+    /// A cluster whose journal is of no use: its marks at the provider tell what there is. Where the provider itself is
+    /// known by options only, as given hosts are, the options must name it.
+    async fn recover(
+        &self,
+        global: &Global,
+        provider: &str,
+        flags: DriverFlags,
+        stop: CancellationToken,
+    ) -> Result<Opened> {
         let Some(name) = global.cluster(self.name.as_deref()) else {
             return Err(UsageError::new("no cluster was named", "name it: `swarmup destroy NAME`").into());
         };
         check_name(name)?;
         let home = Home::locate()?;
         let known = providers::find(provider)?;
-        let options = config::environment_options(known, &|name| std::env::var(name).ok())?;
+        let wishes = Wishes { options: flags.into_options(), ..Wishes::default() };
+        let options = config::given_options(known, &wishes, &|name| std::env::var(name).ok())?;
         let driver = known.driver(&options, &home, &open::dialer())?;
         let found = driver.find(None).await.context("failed to ask the provider for clusters")?;
         let mut ids: Vec<ClusterId> = found

@@ -93,6 +93,12 @@ async fn deliver(context: &Context, work: &Work) -> Result<(), PhaseError> {
     Ok(context.engine.deliver(&host).await?)
 }
 
+/// Puts the agent on a machine of a formed swarm that has lost it, or all that it knew.
+pub(super) async fn anew(context: &Context, work: &Work) -> Result<(), PhaseError> {
+    deliver(context, work).await?;
+    install(context, work, None).await
+}
+
 async fn install(context: &Context, work: &Work, bootstrap: Option<model::Bootstrap>) -> Result<(), PhaseError> {
     let journal = context.journal();
     let hostname = hostname(work.number);

@@ -48,6 +48,13 @@ impl Lab {
         self.hosts.scratch().join("home")
     }
 
+    /// The options that name the hosts of these numbers.
+    fn given(&self, numbers: std::ops::RangeInclusive<u32>) -> String {
+        let given: Vec<_> =
+            numbers.map(|number| format!("--host {}@{}", self.user, self.hosts.host(number).address())).collect();
+        format!("--ssh-key {} {}", self.hosts.key_file().display(), given.join(" "))
+    }
+
     fn run(&self, program: PathBuf, arguments: &str, environment: &[(String, String)]) -> Run {
         let mut command: Command = self.hosts.operator("timeout");
         command.args(["--signal", "KILL", "--foreground", &PATIENCE.as_secs().to_string()]).arg(program);
@@ -69,10 +76,7 @@ impl Lab {
 
     /// `create lab` on the hosts of these numbers.
     fn create(&self, numbers: std::ops::RangeInclusive<u32>, counts: &str) -> Run {
-        let given: Vec<_> =
-            numbers.map(|number| format!("--host {}@{}", self.user, self.hosts.host(number).address())).collect();
-        let key = self.hosts.key_file().display().to_string();
-        self.swarmup(&format!("create lab --provider generic --ssh-key {key} {counts} {}", given.join(" ")))
+        self.swarmup(&format!("create lab --provider generic {counts} {}", self.given(numbers)))
     }
 
     /// The stock `docker`, as `eval "$(swarmup env)"` prepares it.
@@ -216,4 +220,52 @@ fn a_host_that_is_lost_is_named_and_may_be_left() {
     assert!(!lab.home().join("clusters/lab").exists());
     let after = lab.hosts.host(1).snapshot().unwrap().without(is_of_the_boot);
     assert_eq!(before[0].changes(&after), Vec::<String>::new());
+}
+
+#[test]
+fn a_node_that_lost_its_data_joins_again_under_a_new_id() {
+    let lab = Lab::new(3, "root");
+    let before = lab.snapshots();
+    lab.create(1..=3, "--managers 3 --workers 0").ended(0);
+    let id = || lab.docker("node inspect node-3 --format {{.ID}}").ended(0).stdout;
+    let former = id();
+    lab.swarmup("node stop node-3").ended(0);
+    lab.hosts.host(3).shell("rm -rf /var/lib/swarmd").unwrap();
+
+    lab.swarmup("node start node-3").ended(0);
+
+    lab.wait_for("three managers are well and no other node is left", |nodes| {
+        let is_well = |node: &NodeLine| node.1 == "Ready" && ["Leader", "Reachable"].contains(&node.2.as_str());
+        (nodes.len() == 3 && nodes.iter().all(is_well)).then_some(())
+    });
+    assert_ne!(id(), former);
+    lab.swarmup("destroy lab --yes").ended(0);
+    lab.assert_same(&before);
+}
+
+#[test]
+fn a_cluster_whose_journal_is_lost_is_known_by_its_hosts_marks() {
+    let lab = Lab::new(3, "root");
+    let before = lab.snapshots();
+    lab.create(1..=2, "--managers 1 --workers 1").ended(0);
+    std::fs::remove_dir_all(lab.home().join("clusters/lab")).unwrap();
+
+    lab.swarmup("destroy lab --yes").ended(1);
+    lab.swarmup("destroy lab --provider generic --yes").ended(0);
+
+    lab.assert_same(&before);
+}
+
+#[test]
+fn a_cluster_of_which_the_workstation_knows_nothing_is_destroyed_on_the_hosts_that_are_named() {
+    let lab = Lab::new(3, "root");
+    let before = lab.snapshots();
+    lab.create(1..=2, "--managers 1 --workers 1").ended(0);
+    std::fs::remove_dir_all(lab.home()).unwrap();
+
+    let nothing = lab.swarmup("destroy lab --provider generic --yes").ended(1);
+    assert!(nothing.stderr.contains("shows nothing that carries the name `lab`"), "{}", nothing.stderr);
+    lab.swarmup(&format!("destroy lab --provider generic --yes {}", lab.given(1..=3))).ended(0);
+
+    lab.assert_same(&before);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{InstallRequest, ServiceRefusal, ServiceReport};
+use model::{ErrorKind, InstallRequest, ServiceRefusal, ServiceReport};
 
 use crate::{Command, Output, ReachError, Session};
 
@@ -102,6 +102,9 @@ fn understand(
             .map_err(|_| ReachError::BadAnswer { peer: peer.to_owned(), action, answer: cut(&text) }.into());
     }
     match serde_json::from_str(answer) {
+        Ok(ServiceRefusal { kind: ErrorKind::NotFound, .. }) => {
+            Err(ServiceError::NotInstalled { peer: peer.to_owned() })
+        }
         Ok(refusal) => Err(ServiceError::Refused { peer: peer.to_owned(), action, refusal }),
         Err(_) => match output.expect_success(peer, command) {
             Err(error) => Err(error.into()),

@@ -42,6 +42,8 @@ fn perform(action: ServiceAction) -> Result<ServiceReport, ServiceError> {
     let supervision = supervision::of_this_host();
     match action {
         ServiceAction::Install => install::install(supervision, &install::read_request()?)?,
+        // Whatever starts the agent at boot asks here too: without a mark nobody knows whose it would be.
+        ServiceAction::Start if !layout::installation_file().exists() => return Err(ServiceError::NotInstalled),
         ServiceAction::Start => supervision::start(supervision)?,
         ServiceAction::Stop(arguments) if arguments.for_restart => supervision::stop_for_restart(supervision)?,
         ServiceAction::Stop(_) => supervision::stop(supervision)?,
