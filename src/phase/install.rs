@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 
 use super::context::{host, line_name};
+use super::leave::expel;
 use super::{Context, MachinePhase, PhaseError, Work};
 use crate::cluster::hostname;
 use crate::journal::{Stage, Step};
@@ -121,7 +122,7 @@ pub(crate) async fn join(context: &Context, work: &Work) -> Result<(), PhaseErro
         context.engine.join(&host, &ticket).await?
     };
     if let Some(previous) = machine.node_id.as_ref().filter(|previous| **previous != id) {
-        context.swarm()?.remove(previous).await?;
+        expel(&*context.swarm()?, previous).await?;
     }
     context.ledger.note(|journal| {
         if let Some(machine) = journal.machines.get_mut(&work.number) {

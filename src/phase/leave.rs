@@ -79,7 +79,7 @@ fn leaving(context: &Context) -> Vec<(u32, Machine)> {
 }
 
 /// Takes a node out of the swarm, whatever its role; one that is gone already is no error.
-async fn expel(swarm: &dyn Swarm, id: &NodeId) -> Result<(), EngineError> {
+pub(super) async fn expel(swarm: &dyn Swarm, id: &NodeId) -> Result<(), EngineError> {
     let begun = Instant::now();
     let deadline = begun + DEMOTION_TIMEOUT;
     let mut was_demoted = false;

@@ -14,6 +14,12 @@ use crate::run::{PATIENCE, Run, limited};
 /// Where the provider `local` keeps its clusters.
 const LOCAL_STATE: &str = "/var/lib/swarmup/local";
 
+/// How many machines the provider keeps, of all clusters.
+pub(crate) fn count_machines() -> usize {
+    let folders = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders(Path::new(LOCAL_STATE)).flat_map(|cluster| folders(&cluster.join("machines"))).count()
+}
+
 /// A workstation inside namespaces of its own (`tests::isolated`).
 pub(crate) struct Workstation {
     folder: tempfile::TempDir,
@@ -57,12 +63,6 @@ impl Workstation {
     pub(crate) fn journal(&self, name: &str) -> Option<Value> {
         let text = std::fs::read(self.cluster_folder(name).join("journal.json")).ok()?;
         Some(serde_json::from_slice(&text).expect("a journal is replaced as a whole"))
-    }
-
-    /// How many machines the provider keeps, of all clusters.
-    pub(crate) fn machines(&self) -> usize {
-        let folders = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        folders(Path::new(LOCAL_STATE)).flat_map(|cluster| folders(&cluster.join("machines"))).count()
     }
 
     /// A folder for the test's own files.
