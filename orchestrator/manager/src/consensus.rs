@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use model::ErrorKind;
 use raft::{HandleError, Peer, Raft, RaftCallKind, Transport, TransportError};
 use rpc::{Connector, PeerIdentity, RaftCall, RaftClient, RaftReply, RaftService};
 use tonic::{Code, Status};
 
-use crate::words::{invalid, unavailable};
+use crate::words::{invalid, refusal, unavailable};
+
+/// The kind by which a manager knows that it was removed from raft: as where it asks to be let in.
+const REMOVED: ErrorKind = ErrorKind::AlreadyExists;
 
 /// Carries raft's messages to other managers. The channels are the connector's, one a manager.
 #[derive(Debug, Clone)]
@@ -36,6 +40,9 @@ impl Transport for RaftTransport {
         let call = client.call(RaftCall { kind: number(kind), payload });
         match tokio::time::timeout(timeout, call).await {
             Ok(Ok(reply)) => Ok(reply.payload),
+            Ok(Err(status)) if rpc::is_answer(&status) && rpc::from_status(&status).kind == REMOVED => {
+                Err(TransportError::Removed)
+            }
             Ok(Err(status)) if rpc::is_answer(&status) => Err(TransportError::Refused(status.message().to_owned())),
             Ok(Err(status)) if status.code() == Code::DeadlineExceeded => Err(TransportError::TimedOut),
             Ok(Err(status)) => Err(TransportError::Unreachable(status.message().to_owned())),
@@ -58,19 +65,21 @@ impl RaftService for Consensus {
             Err(error @ (HandleError::Malformed(_) | HandleError::Misdirected { .. })) => {
                 Err(rpc::to_status(invalid(&error.to_string())))
             }
+            Err(error @ HandleError::Removed(_)) => Err(rpc::to_status(refusal(REMOVED, &error.to_string()))),
             Err(error @ HandleError::Stopped) => Err(rpc::to_status(unavailable(&error.to_string()))),
         }
     }
 }
 
 /// The numbers that kinds have on the wire; they never change.
-const KINDS: [(u8, RaftCallKind); 6] = [
+const KINDS: [(u8, RaftCallKind); 7] = [
     (1, RaftCallKind::Append),
     (2, RaftCallKind::Snapshot),
     (3, RaftCallKind::Vote),
     (4, RaftCallKind::PreVote),
     (5, RaftCallKind::TakeOver),
     (6, RaftCallKind::Greet),
+    (7, RaftCallKind::Removed),
 ];
 
 fn number(kind: RaftCallKind) -> u8 {
@@ -81,6 +90,7 @@ fn number(kind: RaftCallKind) -> u8 {
         RaftCallKind::PreVote => 4,
         RaftCallKind::TakeOver => 5,
         RaftCallKind::Greet => 6,
+        RaftCallKind::Removed => 7,
     }
 }
 
@@ -99,6 +109,6 @@ mod tests {
             assert_eq!(kind(on_the_wire), Some(meaning));
         }
         assert_eq!(kind(0), None);
-        assert_eq!(kind(7), None);
+        assert_eq!(kind(8), None);
     }
 }

@@ -89,7 +89,7 @@ impl Raft {
         match answer {
             Ok(Greeting { leads, .. }) => !leads,
             Err(TransportError::TimedOut) => false,
-            Err(TransportError::Unreachable(_) | TransportError::Refused(_)) => true,
+            Err(TransportError::Unreachable(_) | TransportError::Refused(_) | TransportError::Removed) => true,
         }
     }
 

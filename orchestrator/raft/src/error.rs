@@ -88,6 +88,9 @@ pub enum HandleError {
         /// Who this is.
         me: RaftId,
     },
+    /// The sender was removed from the group, for good.
+    #[error("member {0} was removed from the group")]
+    Removed(RaftId),
     /// This member has stopped.
     #[error("this member of the group has stopped")]
     Stopped,

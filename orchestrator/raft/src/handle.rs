@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -94,7 +94,8 @@ impl Raft {
 
         let now = Instant::now();
         let contacts = Arc::new(Contacts::new(now));
-        let network = Network { me: me.raft_id.0, transport, contacts: Arc::clone(&contacts) };
+        let network =
+            Network { me: me.raft_id.0, transport, contacts: Arc::clone(&contacts), is_removed: Arc::default() };
         let removed = feeder.removed();
         let applied = feeder.applied();
         let core = Core::new(me.raft_id.0, Arc::new(config), network.clone(), log.clone(), feeder)
@@ -216,7 +217,9 @@ impl Raft {
 
         let membership = metrics.membership_config.membership();
         let voters = membership.get_joint_config();
-        let is_leader = leads && contacts.has_quorum(me.raft_id.0, voters, settings.quorum_patience + stretch, now);
+        let is_removed = self.shared.network.is_removed.load(Ordering::Relaxed);
+        let is_leader =
+            leads && !is_removed && contacts.has_quorum(me.raft_id.0, voters, settings.quorum_patience + stretch, now);
         let members = membership.nodes().filter_map(|(id, member)| {
             let is_voter = voters.iter().any(|set| set.contains(id));
             Some((RaftId(*id), (member.0.clone()?, is_voter)))
@@ -225,11 +228,11 @@ impl Raft {
         let is_heard = contacts.leader_silence(now) <= settings.election_max + stretch;
         let leader = match metrics.current_leader {
             Some(id) if id == me.raft_id.0 => is_leader.then(|| me.clone()),
-            Some(id) if is_heard => members.get(&RaftId(id)).map(|(peer, _)| peer.clone()),
+            Some(id) if is_heard && !is_removed => members.get(&RaftId(id)).map(|(peer, _)| peer.clone()),
             Some(_) | None => None,
         };
         let last_applied = metrics.last_applied.map_or(0, |id| id.index);
-        let status = RaftStatus { leader, is_leader, term: metrics.current_term, members, last_applied };
+        let status = RaftStatus { leader, is_leader, term: metrics.current_term, members, last_applied, is_removed };
         self.shared.status.send_if_modified(|known| {
             let is_new = *known != status;
             if is_new {

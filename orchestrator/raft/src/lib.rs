@@ -4,12 +4,14 @@
 //! propose ──> openraft ──> log (redb, sealed, fsync) ──> Transport ──> the other members
 //!                 └──────> applier ──> StateMachine (the store)
 //! pulse, election, formation, members, handover: what openraft leaves to others, around it
+//! anew: a log at rest that begins anew with one voter
 //! ```
 //! The store knows this crate as a trait; time is tokio's, randomness is handed in, and messages travel by a
 //! [`Transport`] that is handed in too.
 
 #![forbid(unsafe_code)]
 
+mod anew;
 mod applier;
 mod codec;
 mod contact;
@@ -41,6 +43,7 @@ mod transport;
 mod types;
 mod wire;
 
+pub use anew::RestingLog;
 pub use error::{HandleError, MembershipError, OpenError, ProposeError, RaftFailure, TransferError};
 pub use handle::Raft;
 pub use key::DataKey;

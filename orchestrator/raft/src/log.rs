@@ -10,6 +10,8 @@
 
 mod bounds;
 mod disk;
+#[cfg(test)]
+pub(crate) mod medium;
 mod queue;
 mod storage;
 mod tail;
@@ -23,8 +25,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
 pub use bounds::LogSize;
-pub(crate) use disk::DiskError;
-use disk::{Contents, Disk, Write};
+pub(crate) use disk::{Contents, Disk, DiskError, Write};
 use queue::Queue;
 use tail::{Located, Tail};
 

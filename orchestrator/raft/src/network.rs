@@ -1,6 +1,7 @@
 //! Sends openraft's messages through the [`Transport`], and notes who answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +32,8 @@ pub(crate) struct Network {
     pub(crate) me: u64,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) contacts: Arc<Contacts>,
+    /// Somebody has said that this member was removed from the group.
+    pub(crate) is_removed: Arc<AtomicBool>,
 }
 
 impl Network {
@@ -45,9 +48,20 @@ impl Network {
         let asked = Instant::now();
         let to = peer.raft_id.0;
         let payload = Bytes::from(codec::encode(&Envelope { from: self.me, to, message }));
-        let answer = self.transport.call(peer, kind, payload, timeout).await?;
+        let answer = self.transport.call(peer, kind, payload, timeout).await.inspect_err(|error| {
+            if matches!(error, TransportError::Removed) {
+                self.removed();
+            }
+        })?;
         self.contacts.answered(to, asked);
         codec::decode(&answer).map_err(|error| TransportError::Refused(error.to_string()))
+    }
+
+    /// Notes that this member was removed from the group: another member says so.
+    pub(crate) fn removed(&self) {
+        if !self.is_removed.swap(true, Ordering::Relaxed) {
+            tracing::warn!("another manager says that this one was removed from raft");
+        }
     }
 }
 
@@ -89,7 +103,7 @@ impl PeerNetwork {
                 RPCError::Timeout(Timeout { action, id: self.network.me, target: self.target, timeout })
             }
             // A refusal, too, makes openraft wait before it asks again: else it would ask in a tight loop.
-            TransportError::Unreachable(_) | TransportError::Refused(_) => {
+            TransportError::Unreachable(_) | TransportError::Refused(_) | TransportError::Removed => {
                 RPCError::Unreachable(Unreachable::new(&error))
             }
         })

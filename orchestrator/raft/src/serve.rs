@@ -13,11 +13,13 @@ use tokio::time::{Instant, timeout};
 use crate::sync::lock;
 use crate::types::Vote;
 use crate::wire::{Append, AppendReply, Ballot, BallotReply, Chunk, Envelope};
-use crate::{HandleError, Raft, RaftCallKind, codec};
+use crate::{HandleError, Peer, Raft, RaftCallKind, TransportError, codec};
 
 /// How often a member that was asked to take over stands for election, and how long it waits for each.
 const TAKE_OVER_ATTEMPTS: usize = 3;
 const TAKE_OVER_PATIENCE: Duration = Duration::from_millis(120);
+/// How long a former member may take to hear that it was removed.
+const TELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Raft {
     /// Answers a message of another member, which came by the [`Transport`](crate::Transport).
@@ -35,17 +37,42 @@ impl Raft {
                 let _: Envelope<()> = self.read(&payload)?;
                 Ok(reply(&self.greeting().await.map_err(|_| HandleError::Stopped)?))
             }
+            RaftCallKind::Removed => Ok(reply(&self.hear_of_removal(&payload)?)),
         }
     }
 
     fn read<M: DeserializeOwned>(&self, payload: &[u8]) -> Result<Envelope<M>, HandleError> {
         let envelope: Envelope<M> =
             codec::decode(payload).map_err(|error| HandleError::Malformed(error.to_string()))?;
-        if envelope.to == self.id() {
+        if self.is_removed(envelope.from) {
+            // Whomever it is for: the sender knows the members of a time when it was one itself.
+            Err(HandleError::Removed(RaftId(envelope.from)))
+        } else if envelope.to == self.id() {
             Ok(envelope)
         } else {
             Err(HandleError::Misdirected { to: RaftId(envelope.to), me: self.shared.me.raft_id })
         }
+    }
+
+    /// Hears that this member was removed, if it is this one that is meant; whether it is.
+    fn hear_of_removal(&self, payload: &[u8]) -> Result<bool, HandleError> {
+        let envelope: Envelope<()> =
+            codec::decode(payload).map_err(|error| HandleError::Malformed(error.to_string()))?;
+        let is_meant = envelope.to == self.id();
+        if is_meant {
+            self.shared.network.removed();
+            self.refresh_status();
+        }
+        Ok(is_meant)
+    }
+
+    /// Tells a former member that it was removed, so that it does not wait for a group that is no more. Whether it was
+    /// still waiting; `false` where it has been told before.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn tell_removed(&self, former: &Peer) -> Result<bool, TransportError> {
+        self.shared.network.call(former, RaftCallKind::Removed, (), TELL_TIMEOUT).await
     }
 
     async fn append(&self, envelope: Envelope<Append>) -> Result<AppendReply, HandleError> {
@@ -70,7 +97,7 @@ impl Raft {
         };
         // Who has no group yet votes for nobody: see `formation`.
         let is_formed = self.is_formed().await.map_err(|_| HandleError::Stopped)?;
-        if !is_formed || self.is_removed(envelope.from) {
+        if !is_formed {
             return Ok(self.refusal());
         }
         let response = self.shared.core.vote(VoteRequest::new(vote, last)).await.map_err(|_| HandleError::Stopped)?;
@@ -81,7 +108,7 @@ impl Raft {
     }
 
     fn pre_vote(&self, envelope: &Envelope<Ballot>) -> BallotReply {
-        let is_granted = !self.is_removed(envelope.from) && self.would_vote(&envelope.message);
+        let is_granted = self.would_vote(&envelope.message);
         BallotReply { is_granted, ..self.refusal() }
     }
 

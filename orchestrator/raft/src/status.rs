@@ -19,6 +19,8 @@ pub struct RaftStatus {
     pub members: BTreeMap<RaftId, (Peer, bool)>,
     /// The last entry that the state machine has seen.
     pub last_applied: u64,
+    /// Another member says that this one was removed from the group: it leads no more, and its log is of no use.
+    pub is_removed: bool,
 }
 
 impl RaftStatus {

@@ -28,6 +28,8 @@ pub enum RaftCallKind {
     TakeOver,
     /// Are you there, and do you lead? Asked while the group is formed, and of a leader that has fallen silent.
     Greet,
+    /// You were removed from the group: told to who may not have heard of it.
+    Removed,
 }
 
 /// Why a message got no answer.
@@ -42,6 +44,9 @@ pub enum TransportError {
     /// The member answered with an error.
     #[error("member refused: {0}")]
     Refused(String),
+    /// The member answered that this one was removed from the group ([`HandleError::Removed`](crate::HandleError)).
+    #[error("the member says that this one was removed from the group")]
+    Removed,
 }
 
 /// Carries messages to members. Connections, retries and identities are its own concern.

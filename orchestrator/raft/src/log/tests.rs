@@ -1,7 +1,6 @@
 //! The log on disk: openraft's own conformance suite, power cuts, damage.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use openraft::StorageError;
 use openraft::storage::RaftLogStorage;
@@ -10,6 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tempfile::TempDir;
 
+use super::medium::Medium;
 use super::*;
 use crate::applier::Applier;
 use crate::tests::Ledger;
@@ -51,66 +51,6 @@ impl StoreBuilder<TypeConfig, Log, Applier, TempDir> for Builder {
 #[test]
 fn the_log_and_the_applier_are_what_openraft_expects() {
     Suite::test_all(Builder).unwrap();
-}
-
-/// A medium that forgets, at a power cut, what was written since it was last synced.
-#[derive(Debug, Clone, Default)]
-struct Medium(Arc<Mutex<Sectors>>);
-
-#[derive(Debug, Default)]
-struct Sectors {
-    written: Vec<u8>,
-    synced: Vec<u8>,
-    is_off: bool,
-}
-
-impl Medium {
-    fn holding(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(Sectors { written: bytes.clone(), synced: bytes, is_off: false })))
-    }
-
-    /// Cuts the power: nothing is written from now on, and this is what is left.
-    fn cut_power(&self) -> Self {
-        let mut sectors = lock(&self.0);
-        sectors.is_off = true;
-        Self::holding(sectors.synced.clone())
-    }
-
-    fn synced(&self) -> Vec<u8> {
-        lock(&self.0).synced.clone()
-    }
-}
-
-impl redb::StorageBackend for Medium {
-    fn len(&self) -> io::Result<u64> {
-        Ok(lock(&self.0).written.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let start = usize::try_from(offset).unwrap();
-        out.copy_from_slice(&lock(&self.0).written[start..start + out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        lock(&self.0).written.resize(usize::try_from(len).unwrap(), 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut sectors = lock(&self.0);
-        if sectors.is_off {
-            return Err(io::Error::other("the power is off"));
-        }
-        sectors.synced = sectors.written.clone();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let start = usize::try_from(offset).unwrap();
-        lock(&self.0).written[start..start + data.len()].copy_from_slice(data);
-        Ok(())
-    }
 }
 
 #[tokio::test]

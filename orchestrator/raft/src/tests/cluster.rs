@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sync::lock;
 use crate::{
-    ApplyError, Committed, DataKey, MAX_MESSAGE_BYTES, Peer, ProposeError, Raft, RaftCallKind, RaftFailure,
-    RaftSettings, RaftStatus, RestoreError, SnapshotWriter, StateMachine, Transport, TransportError, codec,
+    ApplyError, Committed, DataKey, HandleError, MAX_MESSAGE_BYTES, Peer, ProposeError, Raft, RaftCallKind,
+    RaftFailure, RaftSettings, RaftStatus, RestoreError, SnapshotWriter, StateMachine, Transport, TransportError,
+    codec,
 };
 
 /// How long a test waits for what must come.
@@ -108,7 +109,12 @@ impl Transport for Line {
             }
             sleep(Duration::from_millis(1)).await;
             let member = member.ok_or_else(|| TransportError::Unreachable("nobody is there".to_owned()))?;
-            let answer = member.handle(kind, payload).await.map_err(|error| TransportError::Refused(error.to_string()));
+            let answer = member.handle(kind, payload).await.map_err(|error| match &error {
+                HandleError::Removed(_) => TransportError::Removed,
+                HandleError::Malformed(_) | HandleError::Misdirected { .. } | HandleError::Stopped => {
+                    TransportError::Refused(error.to_string())
+                }
+            });
             if self.hub.is_cut(self.from, peer.raft_id) {
                 std::future::pending::<()>().await;
             }
@@ -214,6 +220,11 @@ impl Cluster {
     /// Cuts a member off: nothing reaches it, and nothing of it reaches others.
     pub(crate) fn cut_off(&self, id: u64) {
         lock(&self.hub.cut).insert(RaftId(id));
+    }
+
+    /// Lets a running member answer at the place of one that is gone, as a node does under another raft id.
+    pub(crate) fn answers_for(&self, gone: u64, member: u64) {
+        lock(&self.hub.members).insert(RaftId(gone), self.raft(member).clone());
     }
 
     /// Ends all cuts.
