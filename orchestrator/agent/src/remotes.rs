@@ -1,6 +1,7 @@
 //! The managers that an agent knows, and which of them to turn to. Pure.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use model::{ManagerPeer, NodeId};
 
@@ -20,6 +21,8 @@ pub struct Remote {
 #[derive(Debug)]
 pub(crate) struct Remotes {
     known: Vec<Remote>,
+    /// Where managers seem to be that are not where they were.
+    moved: Vec<Remote>,
     next: usize,
     hint: Option<SocketAddr>,
     hints_followed: u32,
@@ -28,7 +31,7 @@ pub(crate) struct Remotes {
 impl Remotes {
     /// Begins with these managers, at the one of this number.
     pub(crate) fn new(known: Vec<Remote>, first: usize) -> Self {
-        Self { known, next: first, hint: None, hints_followed: 0 }
+        Self { known, moved: Vec::new(), next: first, hint: None, hints_followed: 0 }
     }
 
     /// Takes the managers that the swarm has now. An empty list is no news: somebody must have sent it.
@@ -37,6 +40,23 @@ impl Remotes {
             let remote = |peer: &ManagerPeer| Remote { addr: peer.addr, node: Some(peer.node_id.clone()) };
             self.known = managers.iter().map(remote).collect();
         }
+    }
+
+    /// Takes note of members that gossip from other addresses: a manager among them may be found there. `true` where
+    /// that is news.
+    pub(crate) fn moved(&mut self, elsewhere: &BTreeMap<NodeId, IpAddr>) -> bool {
+        let moved = self.known.iter().filter_map(|known| {
+            let addr = elsewhere.get(known.node.as_ref()?)?;
+            Some(Remote { addr: SocketAddr::new(*addr, known.addr.port()), node: known.node.clone() })
+        });
+        let moved: Vec<Remote> = moved.filter(|remote| !self.known.contains(remote)).collect();
+        let is_news = moved.iter().any(|remote| !self.moved.contains(remote));
+        self.moved = moved;
+        if is_news {
+            // They stand first in the turn.
+            self.next = 0;
+        }
+        is_news
     }
 
     /// This node's own manager knows the leader.
@@ -68,12 +88,10 @@ impl Remotes {
             let node = self.known.iter().find(|known| known.addr == addr).and_then(|known| known.node.clone());
             return Some(Remote { addr, node });
         }
-        if self.known.is_empty() {
-            return None;
-        }
-        let remote = self.known[self.next % self.known.len()].clone();
+        let count = self.moved.len() + self.known.len();
+        let remote = self.moved.iter().chain(&self.known).nth(self.next.checked_rem(count)?).cloned();
         self.next = self.next.wrapping_add(1);
-        Some(remote)
+        remote
     }
 }
 
@@ -120,6 +138,22 @@ mod tests {
         assert!(!remotes.hint(leader));
         remotes.rested();
         assert!(remotes.hint(leader));
+    }
+
+    #[test]
+    fn a_manager_that_gossips_from_elsewhere_is_tried_there_first_and_where_it_was_too() {
+        let mut remotes = Remotes::new(managers(2), 1);
+        let (manager, addr) = (remotes.known[1].node.clone().unwrap(), IpAddr::from([127, 0, 0, 9]));
+        let elsewhere = BTreeMap::from([(manager.clone(), addr)]);
+
+        assert!(remotes.moved(&elsewhere));
+        assert!(!remotes.moved(&elsewhere));
+
+        let moved = Remote { addr: SocketAddr::new(addr, 1001), node: Some(manager) };
+        assert_eq!(remotes.choose(), Some(moved));
+        assert_eq!([port(&mut remotes), port(&mut remotes)], [1000, 1001]);
+        assert!(!remotes.moved(&BTreeMap::new()));
+        assert_eq!(remotes.moved, []);
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl SessionLoop {
             if let Some(addr) = *self.leader.borrow_and_update() {
                 self.remotes.prefer(addr);
             }
+            self.remotes.moved(&self.gossip.borrow_and_update().elsewhere);
             let Some(remote) = self.remotes.choose() else {
                 self.view.send_modify(|view| "no manager is known".clone_into(&mut view.error));
                 return None;

@@ -21,15 +21,16 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, trace, warn};
 
 use crate::codec::RosterCodec;
 use crate::datagram::{MAX_DATAGRAM, MAX_MESSAGE, Refused, Stamp, open, seal};
+use crate::elsewhere::Elsewhere;
 use crate::keys::KeyRing;
 use crate::place::Place;
 use crate::replay::ReplayGuard;
 use crate::time::{OwnTime, Timers};
-use crate::view::{GossipView, PeerState};
+use crate::view::{GossipView, PeerState, report};
 
 /// The members that take part, and where each is reached (7946/udp). The node itself may be among them.
 pub type Roster = BTreeMap<NodeId, SocketAddr>;
@@ -103,6 +104,7 @@ pub struct Gossip {
     codec: RosterCodec,
     swim: Swim,
     guard: ReplayGuard,
+    elsewhere: Elsewhere,
     life: u64,
     sent: u64,
     time: OwnTime,
@@ -140,6 +142,7 @@ impl Gossip {
             codec,
             swim,
             guard: ReplayGuard::default(),
+            elsewhere: Elsewhere::default(),
             life,
             sent: 0,
             time: OwnTime::new(Instant::now()),
@@ -203,6 +206,7 @@ impl Gossip {
         self.roster = roster;
         self.codec.set_members(self.roster.keys().cloned().collect());
         self.guard.retain(|node| self.roster.contains_key(node));
+        self.elsewhere.follow(&self.roster);
 
         let strangers: Vec<_> = self
             .swim
@@ -226,7 +230,7 @@ impl Gossip {
             match self.socket.try_recv_from(&mut buffer) {
                 Ok((length, from)) => {
                     self.failures = 0;
-                    if let Err(refused) = self.accept(own_now, &buffer[..length]) {
+                    if let Err(refused) = self.accept(own_now, from, &buffer[..length]) {
                         debug!(peer = %from, reason = %refused, "dropped a datagram");
                     }
                 }
@@ -242,10 +246,11 @@ impl Gossip {
         Ok(())
     }
 
-    fn accept(&mut self, own_now: Duration, datagram: &[u8]) -> Result<(), Refused> {
+    fn accept(&mut self, own_now: Duration, from: SocketAddr, datagram: &[u8]) -> Result<(), Refused> {
         let is_member = |node: &NodeId| self.roster.contains_key(node);
         let opened = open(&self.ring, &self.settings.node_id, is_member, datagram)?;
         self.guard.admit(&opened.sender, opened.stamp, milliseconds(&self.settings.clock))?;
+        self.elsewhere.note(&self.roster, &opened.sender, from.ip());
         self.codec.expect(opened.sender, self.swim.identity().clone());
         self.drive(own_now, |swim, runtime| swim.handle_data(&opened.message, runtime));
         Ok(())
@@ -336,8 +341,9 @@ impl Gossip {
                 peers.entry(node).or_insert(PeerState::Dead);
             }
             report(&view.peers, &peers);
-            let is_changed = view.peers != peers || view.scheduling_delay != scheduling_delay;
-            *view = GossipView { peers, scheduling_delay };
+            let now = GossipView { peers, scheduling_delay, elsewhere: self.elsewhere.places().clone() };
+            let is_changed = *view != now;
+            *view = now;
             is_changed
         });
     }
@@ -346,17 +352,6 @@ impl Gossip {
 impl fmt::Debug for Gossip {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Gossip").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// Logs what an operator would note.
-fn report(before: &BTreeMap<NodeId, PeerState>, after: &BTreeMap<NodeId, PeerState>) {
-    for (node, state) in after {
-        match (before.get(node), state) {
-            (Some(PeerState::Dead) | None, PeerState::Alive) => info!(peer = %node, "peer is alive"),
-            (Some(PeerState::Alive | PeerState::Suspect), PeerState::Dead) => info!(peer = %node, "peer is dead"),
-            _ => {}
-        }
     }
 }
 

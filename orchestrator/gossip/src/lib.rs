@@ -14,6 +14,7 @@
 
 mod codec;
 mod datagram;
+mod elsewhere;
 mod gossip;
 mod keys;
 mod place;

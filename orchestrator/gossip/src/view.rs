@@ -1,9 +1,11 @@
 //! What the gossip knows of the members.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use model::NodeId;
+use tracing::info;
 
 /// How a member fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +25,9 @@ pub struct GossipView {
     pub peers: BTreeMap<NodeId, PeerState>,
     /// The longest delay that this node lately saw in its own scheduling.
     pub scheduling_delay: Duration,
+    /// Members whose datagrams come from another address than the roster has, and from which: they have moved, or sit
+    /// behind a gateway.
+    pub elsewhere: BTreeMap<NodeId, IpAddr>,
 }
 
 impl GossipView {
@@ -39,5 +44,16 @@ impl GossipView {
     /// The members held for dead, as a heartbeat reports them.
     pub fn dead(&self) -> Vec<NodeId> {
         self.in_state(PeerState::Dead).cloned().collect()
+    }
+}
+
+/// Logs what an operator would note.
+pub(crate) fn report(before: &BTreeMap<NodeId, PeerState>, after: &BTreeMap<NodeId, PeerState>) {
+    for (node, state) in after {
+        match (before.get(node), state) {
+            (Some(PeerState::Dead) | None, PeerState::Alive) => info!(peer = %node, "peer is alive"),
+            (Some(PeerState::Alive | PeerState::Suspect), PeerState::Dead) => info!(peer = %node, "peer is dead"),
+            _ => {}
+        }
     }
 }

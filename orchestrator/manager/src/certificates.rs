@@ -78,6 +78,7 @@ impl Certificates {
                 },
                 member: None,
                 is_unreachable: false,
+                former_member: None,
             },
         };
         self.store.update(move |tx| tx.create_node(node)).await?;

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! raft says "you lead"  ──> barrier: all that was committed before is applied here
-//!                       ──> seed: the beginning of the swarm, where there is none yet
-//!                       ──> the term: dispatcher, its line to the store, role and     one JoinSet, one token
-//!                                     root reconcilers, record of who is reachable
+//!                       ──> seed: the beginning of the swarm, where there is none yet; anew: a new one of raft
+//!                       ──> the term: dispatcher, its line to the store, role and root reconcilers, former managers,
+//!                           record of who is reachable, in one JoinSet, under one token
 //! leadership or a component ends ──> the rest is cancelled and awaited ──> the next term, if there is one
 //! ```
 //!
@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gossip::GossipView;
-use model::{NodeId, SwarmError};
-use raft::{Raft, RaftStatus};
+use model::SwarmError;
+use raft::{Peer, Raft, RaftStatus};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use store::Store;
@@ -24,7 +24,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::anew;
 use crate::dispatcher::{Dispatcher, DispatcherTerm};
+use crate::former::FormerManagers;
 use crate::reachability::ReachabilityRecord;
 use crate::roles::RoleReconciler;
 use crate::root::RootReconciler;
@@ -36,12 +38,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Runs the leader's components whenever this member leads.
 #[derive(Debug)]
 pub(crate) struct Leader {
-    pub(crate) me: NodeId,
+    pub(crate) me: Peer,
     pub(crate) store: Store,
     pub(crate) raft: Raft,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) gossip: watch::Receiver<GossipView>,
     pub(crate) genesis: Option<Genesis>,
+    pub(crate) begins_anew: bool,
     /// Draws what the components of a term draw.
     pub(crate) rng: Mutex<StdRng>,
 }
@@ -88,12 +91,15 @@ impl Leader {
         let (judge, line) = (Arc::clone(&dispatcher_term), Arc::clone(&dispatcher_term));
         components.spawn(async move { ("dispatcher", judge.run().await) });
         components.spawn(async move { ("status line", line.write_statuses().await) });
-        let roles = RoleReconciler::new(self.me.clone(), self.store.clone(), self.raft.clone()).run(token.clone());
+        let roles =
+            RoleReconciler::new(self.me.node_id.clone(), self.store.clone(), self.raft.clone()).run(token.clone());
         components.spawn(async move { ("role reconciler", roles.await) });
         let root = RootReconciler::new(self.store.clone(), self.fork_rng()).run(token.clone());
         components.spawn(async move { ("root reconciler", root.await) });
         let reachability = ReachabilityRecord::new(self.store.clone(), self.raft.clone()).run(token.clone());
         components.spawn(async move { ("record of who is reachable", reachability.await) });
+        let former = FormerManagers::new(self.store.clone(), self.raft.clone()).run(token.clone());
+        components.spawn(async move { ("former managers", former.await) });
         self.dispatcher.begin(dispatcher_term);
 
         let first = tokio::select! {
@@ -118,14 +124,17 @@ impl Leader {
         StdRng::from_rng(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The barrier, and the beginning of the swarm.
+    /// The barrier, and the beginning of the swarm, the first one or a new one.
     async fn prepare(&self) -> Result<(), SwarmError> {
         let point = self.raft.read_point().await.map_err(|error| SwarmError::unavailable(error.to_string()))?;
         self.raft.wait_applied(point.index).await.map_err(|error| SwarmError::unavailable(error.to_string()))?;
-        match &self.genesis {
-            Some(genesis) => seed::commit(&self.store, genesis.clone()).await,
-            None => Ok(()),
+        if let Some(genesis) = &self.genesis {
+            seed::commit(&self.store, genesis.clone()).await?;
         }
+        if self.begins_anew {
+            anew::commit(&self.store, &self.me).await?;
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,8 @@
 //!                           ├ membership     ───────────┤
 //!                           └ dispatcher     ── down ───┤
 //!                                                       ▼
-//!  the leader's term   dispatcher term, role and root reconcilers, record of who is reachable ─> store ─> raft
+//!  the leader's term   dispatcher term, role and root reconcilers, former managers,
+//!                      record of who is reachable ─> store ─> raft
 //!  every manager       proxy (reads and writes for the API), trust (roots and removed nodes at the door)
 //! ```
 //!
@@ -15,10 +16,12 @@
 
 #![forbid(unsafe_code)]
 
+mod anew;
 mod certificates;
 mod consensus;
 mod control;
 mod dispatcher;
+mod former;
 mod leader;
 mod members;
 mod membership;
@@ -79,6 +82,8 @@ pub struct ManagerParts {
     pub gossip: watch::Receiver<GossipView>,
     /// The beginning of the swarm, where this manager is one of the first.
     pub genesis: Option<Genesis>,
+    /// Raft begins anew with this manager as the only one, and the swarm does not show it yet.
+    pub begins_anew: bool,
     /// The wall clock.
     pub clock: Clock,
     /// Draws ids, secrets and spreads.
@@ -102,7 +107,7 @@ pub struct Manager {
 impl Manager {
     /// Builds a manager; nothing runs before [`run`](Self::run).
     pub fn new(parts: ManagerParts) -> Self {
-        let ManagerParts { me, store, raft, tls, connector, gossip, genesis, clock, mut rng } = parts;
+        let ManagerParts { me, store, raft, tls, connector, gossip, genesis, begins_anew, clock, mut rng } = parts;
         let members = Arc::new(RaftMembers(raft.clone()));
         let control = Control::new(store.clone(), members, clock.clone(), StdRng::from_rng(&mut rng));
         let dispatcher = Arc::new(Dispatcher::new(store.clone(), raft.clone(), StdRng::from_rng(&mut rng)));
@@ -113,12 +118,13 @@ impl Manager {
             certificates: Arc::new(Certificates::new(store.clone(), raft.clone(), clock, counter_rng)),
             membership: Arc::new(Membership::new(store.clone(), raft.clone(), connector)),
             leader: Leader {
-                me: me.node_id,
+                me,
                 store: store.clone(),
                 raft: raft.clone(),
                 dispatcher: Arc::clone(&dispatcher),
                 gossip,
                 genesis,
+                begins_anew,
                 rng: Mutex::new(StdRng::from_rng(&mut rng)),
             },
             dispatcher,

@@ -8,7 +8,7 @@ mod decide;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::{Node, NodeId, RaftId, RaftMember, Role, SwarmError};
+use model::{Cluster, Node, NodeId, RaftId, RaftMember, Role, SwarmError};
 use raft::{MembershipError, Raft};
 use store::{Event, Snapshot, Store, Transaction, WatchError};
 use tokio::time::Instant;
@@ -189,16 +189,19 @@ pub(crate) async fn record_member(
                 return Ok(());
             }
             if let Some(former) = former.filter(|former| member.as_ref().is_none_or(|now| now.raft_id != *former)) {
-                tx.update_cluster(None, |cluster| {
-                    let removed = &mut cluster.state.removed_raft_ids;
-                    removed.push(former);
-                    let surplus = removed.len().saturating_sub(REMEMBERED_RAFT_IDS);
-                    removed.drain(..surplus);
-                })?;
+                tx.update_cluster(None, |cluster| remember_removed(cluster, &[former]))?;
             }
             tx.update_node(&id, None, |node| node.state.member = member)
         })
         .await
+}
+
+/// Puts raft ids on the list of those that never come back.
+pub(crate) fn remember_removed(cluster: &mut Cluster, ids: &[RaftId]) {
+    let removed = &mut cluster.state.removed_raft_ids;
+    removed.extend(ids);
+    let surplus = removed.len().saturating_sub(REMEMBERED_RAFT_IDS);
+    removed.drain(..surplus);
 }
 
 async fn until(moment: Option<Instant>) {

@@ -65,6 +65,7 @@ fn node(entry: &RosterEntry, availability: Availability) -> Node {
             },
             member,
             is_unreachable: false,
+            former_member: None,
         },
     }
 }

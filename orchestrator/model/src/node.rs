@@ -91,6 +91,8 @@ pub struct NodeState {
     pub member: Option<RaftMember>,
     /// The leader cannot reach it, while it is a manager.
     pub is_unreachable: bool,
+    /// The membership that it had when raft began anew without it; until it has been in session since, and so knows.
+    pub former_member: Option<RaftMember>,
 }
 
 /// A manager's place in the raft group.

@@ -53,7 +53,8 @@ pub(crate) struct ApiCertificate {
 
 impl ApiCertificate {
     /// Signs at the start, when an authority changes, and between 50 and 80 % of the certificate's life, until
-    /// cancelled; then there is none any more.
+    /// cancelled. The certificate stays then: the manager may go on in a moment, and whoever asked it to is connected
+    /// by this one. It is for the owner to take it away.
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         let (_, mut watch) = self.store.view_and_watch();
         let mut signed_for: Option<Wanted> = None;
@@ -75,15 +76,17 @@ impl ApiCertificate {
                 },
             }
         }
-        self.out.send_replace(None);
     }
 
     /// Signs, or takes the certificate away; gives the time of the next renewal.
     async fn renew(&mut self, cluster: Option<&Cluster>, is_wanted: bool) -> Instant {
-        let Some(cluster) = cluster.filter(|_| is_wanted) else {
-            self.out.send_replace(None);
+        let Some(cluster) = cluster else {
             return Instant::now() + LIFE;
         };
+        if !is_wanted {
+            self.out.send_replace(None);
+            return Instant::now() + LIFE;
+        }
         match self.sign(cluster).await {
             Ok(tls) => {
                 self.keep(&tls).await;

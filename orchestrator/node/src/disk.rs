@@ -6,7 +6,8 @@
 //! lock.json       on a manager that locks itself: what the keys are sealed with, sealed with the unlock key
 //! genesis.json    the bootstrap file or the new swarm's seed, until the swarm stands
 //! api.json        what a manager serves 2376 with, for the time that it is locked
-//! raft/           the sealed log and its key
+//! acquaintance.json   the members that the managers named last, and the keys of the gossip
+//! raft/           the sealed log and its key        raft.former/  those of a group that began anew without this node
 //! ../bootstrap-nonces   of bootstrap files that were used; stays when the node leaves
 //! ```
 //!
@@ -25,6 +26,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ApiTls;
+use crate::acquaintance::AcquaintanceFile;
 use crate::genesis::GenesisFile;
 
 /// The only format of these files so far.
@@ -86,6 +88,10 @@ pub(crate) struct NodeFile {
     /// The nonce of the bootstrap file it came from.
     #[serde(default)]
     pub(crate) nonce: Option<String>,
+    /// Raft begins anew with this node as the only voter, under [`raft_id`](Self::raft_id): to be done, or done and not
+    /// seen to stand yet.
+    #[serde(default)]
+    pub(crate) begins_anew: bool,
 }
 
 /// What a [`NodeFile`] is made of, but for what has defaults.
@@ -121,6 +127,7 @@ impl From<NewNode> for NodeFile {
             raft_id,
             is_first_key,
             nonce,
+            begins_anew: false,
         }
     }
 }
@@ -169,6 +176,17 @@ impl Disk {
         write_json(&self.swarm_dir().join("genesis.json"), genesis)
     }
 
+    /// The other members as the managers named them last.
+    pub(crate) fn acquaintance(&self) -> Result<Option<AcquaintanceFile>, DiskError> {
+        read_json(&self.swarm_dir().join("acquaintance.json"))
+    }
+
+    /// Keeps the other members as the managers name them.
+    pub(crate) fn keep_acquaintance(&self, acquaintance: &AcquaintanceFile) -> Result<(), DiskError> {
+        self.ensure_swarm_dir()?;
+        write_json(&self.swarm_dir().join("acquaintance.json"), acquaintance)
+    }
+
     /// Forgets the beginning of the swarm: it stands.
     pub(crate) fn forget_genesis(&self) -> Result<(), DiskError> {
         remove_file(&self.swarm_dir().join("genesis.json"))
@@ -189,9 +207,30 @@ impl Disk {
         remove_file(&self.swarm_dir().join("api.json"))
     }
 
-    /// Forgets the raft log: the node is no manager any more.
+    /// Forgets the raft log: the node is no manager any more, or one with another place.
     pub(crate) fn forget_raft(&self) -> Result<(), DiskError> {
         remove_dir(&self.raft_dir())
+    }
+
+    /// Forgets the raft log that was set aside.
+    pub(crate) fn forget_former_raft(&self) -> Result<(), DiskError> {
+        remove_dir(&self.former_raft_dir())
+    }
+
+    /// Sets the raft log aside, in the place of one that was set aside before: the group is one no more, but what was
+    /// written there may be missed.
+    pub(crate) fn set_raft_aside(&self) -> Result<(), DiskError> {
+        let (from, to) = (self.raft_dir(), self.former_raft_dir());
+        if !from.is_dir() {
+            return Ok(());
+        }
+        remove_dir(&to)?;
+        fs::rename(&from, &to).map_err(io("set aside", &from))?;
+        sync_dir(&self.swarm_dir())
+    }
+
+    fn former_raft_dir(&self) -> PathBuf {
+        self.swarm_dir().join("raft.former")
     }
 
     /// Forgets the swarm. `node.json` goes first: without it nothing of the rest is looked at.

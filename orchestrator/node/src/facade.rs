@@ -61,7 +61,8 @@ pub struct InitRequest {
     pub default_addr_pool: Vec<String>,
     /// Prefix length of an overlay's subnet; 0 is 24.
     pub subnet_size: u32,
-    /// Start a new swarm from this manager's state.
+    /// On a manager: go on with its swarm, and with it as the only manager. Addresses that are not given stay, and so
+    /// does all that is the swarm's. Elsewhere it changes nothing.
     pub force_new_cluster: bool,
     /// Docker's top-level shortcut for the spec's field.
     pub auto_lock_managers: bool,
@@ -114,7 +115,7 @@ pub trait SwarmNode: Debug + Send + Sync {
     /// The node's own view; never waits.
     fn view(&self) -> NodeView;
 
-    /// Starts a new swarm and returns the node's id. On return `GET /nodes/{id}` shows the manager's address.
+    /// Starts a new swarm, or goes on with this manager's as its only one, and returns the node's id. On return `GET /nodes/{id}` shows the manager's address.
     async fn init(&self, request: InitRequest) -> Result<NodeId, SwarmError>;
 
     /// Joins a swarm; returns once the node is a member, or after 20 s with Docker's words, going on in the background.

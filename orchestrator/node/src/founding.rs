@@ -44,9 +44,6 @@ pub(crate) fn check(request: &InitRequest) -> Result<(), SwarmError> {
     let not_offered =
         |what: &str| Err(SwarmError::new(model::ErrorKind::Unimplemented, format!("{what} is not supported")));
     validate_swarm_spec(&request.spec)?;
-    if request.force_new_cluster {
-        return not_offered("forcing a new cluster");
-    }
     if !request.spec.ca_config.external_cas.is_empty() {
         return not_offered("an external certificate authority");
     }
@@ -177,6 +174,6 @@ mod tests {
             Err("default address pool 10.20.0.0/28 is smaller than one subnet"),
         );
         check(InitRequest { subnet_size: 30, ..request() }, Err("subnet size must be at most 29"));
-        check(InitRequest { force_new_cluster: true, ..request() }, Err("forcing a new cluster is not supported"));
+        check(InitRequest { force_new_cluster: true, ..request() }, Ok(()));
     }
 }

@@ -5,9 +5,11 @@
 //!          stop, restart, SIGKILL: the table stands      left the swarm ──> lift
 //! ```
 //!
-//! The first roster is that of the bootstrap file. Where there is none, the table of the process before stands on until
-//! the first session, and where there is no such table either, only the managers known are let in until then. This host
-//! itself is always let in. Where the kernel refuses, the node says once what is not protected, and goes on.
+//! The first roster is that of the bootstrap file, or the one that the managers named last. Where there is none, the table
+//! of the process before stands on until the first session, and where there is no such table either, only the managers
+//! known are let in until then. This host itself is always let in. A node that finds no manager for a while opens 7946,
+//! and 7946 alone, until it has found one: its manager may send from a new address, and what members send there is
+//! sealed. Where the kernel refuses, the node says once what is not protected, and goes on.
 //!
 //! Reads the members in the managers' messages. Writes one packet filter table, replaced as a whole. Never judges who
 //! is a member, and never touches a table of others.
@@ -28,9 +30,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::disk::NodeFile;
-use crate::genesis::GenesisFile;
 use crate::record::chain;
 
+/// After how long without a manager this node may be looked for from an address that it does not know.
+const LOST: Duration = Duration::from_secs(5);
 /// How often the table is looked for: `nft flush ruleset`, which reloading a firewall may do, takes it away.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -77,12 +80,12 @@ impl Place {
         self.ask(is_there).await.unwrap_or(false)
     }
 
-    /// Lets in these alone; `false` where the kernel refuses.
-    async fn admit(self: &Arc<Self>, admitted: &BTreeSet<IpAddr>) -> bool {
+    /// Lets in these alone, to gossip anybody where the node is lost; `false` where the kernel refuses.
+    async fn admit(self: &Arc<Self>, admitted: &BTreeSet<IpAddr>, is_lost: bool) -> bool {
         let admitted: Vec<IpAddr> = admitted.iter().copied().collect();
         let replace = move |name: &str| {
-            let udp = [GOSSIP_PORT, DATA_PATH_PORT];
-            nft::replace(&nft::members_only(name, &admitted, &udp, &[GOSSIP_PORT]))
+            let udp: &[u16] = if is_lost { &[DATA_PATH_PORT] } else { &[GOSSIP_PORT, DATA_PATH_PORT] };
+            nft::replace(&nft::members_only(name, &admitted, udp, &[GOSSIP_PORT]))
         };
         match self.ask(replace).await {
             Ok(()) => true,
@@ -108,22 +111,22 @@ pub(crate) struct Guard {
     admitted: BTreeSet<IpAddr>,
     /// Who is let in is what the kernel was told.
     is_in_place: bool,
+    /// No manager has been in session with this node for a while.
+    is_lost: bool,
 }
 
 impl Guard {
-    /// Guards the ports of a member that opens them next; nothing where the node has no table.
-    pub(crate) async fn raise(table: &GuardTable, node: &NodeFile, genesis: Option<&GenesisFile>) -> Option<Self> {
+    /// Guards the ports of a member that opens them next, for the members known; nothing where the node has no table.
+    pub(crate) async fn raise(table: &GuardTable, node: &NodeFile, members: &[ManagerPeer]) -> Option<Self> {
         let place = Arc::clone(table.0.as_ref()?);
         let own: Vec<IpAddr> = [Some(node.advertise.ip()), node.data_path].into_iter().flatten().collect();
-        let (others, is_roster) = match genesis {
-            Some(genesis) => (addresses(&genesis.members()), true),
-            None => (addresses(&node.managers), false),
-        };
+        let is_roster = !members.is_empty();
+        let others = addresses(if is_roster { members } else { &node.managers });
         let told = node.remotes.iter().map(SocketAddr::ip);
         let admitted: BTreeSet<IpAddr> = others.into_iter().chain(told).chain(own.iter().copied()).collect();
         // The table of the process before knew more than the managers.
-        let is_in_place = (is_roster || !place.stands().await) && place.admit(&admitted).await;
-        Some(Self { place, own, admitted, is_in_place })
+        let is_in_place = (is_roster || !place.stands().await) && place.admit(&admitted, false).await;
+        Some(Self { place, own, admitted, is_in_place, is_lost: false })
     }
 
     /// Follows the managers' messages until cancelled. The table stands then: the membership may go on.
@@ -132,6 +135,7 @@ impl Guard {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first message may have come before this began.
         view.mark_changed();
+        let mut alone_since = Some(Instant::now());
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -139,13 +143,36 @@ impl Guard {
                     if changed.is_err() {
                         return;
                     }
-                    let message = view.borrow_and_update().message.clone();
+                    let (message, is_alone) = {
+                        let view = view.borrow_and_update();
+                        (view.message.clone(), view.manager.is_none())
+                    };
+                    alone_since = is_alone.then(|| alone_since.unwrap_or_else(Instant::now));
+                    if !is_alone {
+                        self.lose(false).await;
+                    }
                     if let Some(message) = message {
                         self.learn(&message.members).await;
                     }
                 }
+                () = until(alone_since.filter(|_| !self.is_lost).map(|since| since + LOST)) => self.lose(true).await,
                 _ = look.tick() => self.look().await,
             }
+        }
+    }
+
+    /// Opens the port of the gossip while no manager is to be found, so that one that has moved can be heard: what is
+    /// sealed by a member tells itself from what is not. Closes it again with the first session.
+    async fn lose(&mut self, is_lost: bool) {
+        // A table of the process before stays as it is: it knows more.
+        if self.is_lost == is_lost || !self.is_in_place {
+            self.is_lost = is_lost;
+            return;
+        }
+        self.is_lost = is_lost;
+        self.is_in_place = self.place.admit(&self.admitted, is_lost).await;
+        if is_lost {
+            info!("no manager is to be found: port 7946 is open until one has been");
         }
     }
 
@@ -156,7 +183,7 @@ impl Guard {
             return;
         }
         self.admitted = admitted;
-        self.is_in_place = self.place.admit(&self.admitted).await;
+        self.is_in_place = self.place.admit(&self.admitted, self.is_lost).await;
         if self.is_in_place {
             debug!(members = self.admitted.len(), "the guard follows the roster");
         }
@@ -167,10 +194,18 @@ impl Guard {
         if self.place.stands().await {
             return;
         }
-        let was_in_place = std::mem::replace(&mut self.is_in_place, self.place.admit(&self.admitted).await);
+        let was_in_place =
+            std::mem::replace(&mut self.is_in_place, self.place.admit(&self.admitted, self.is_lost).await);
         if was_in_place && self.is_in_place {
             info!("somebody had removed the guard of ports 7946 and 4789; it is back");
         }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

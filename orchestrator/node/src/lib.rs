@@ -4,6 +4,7 @@
 //! runtime    one loop: commands in, one phase after the other             phase: the machine, pure
 //!   bootstrap  a file that makes a host a node, once                      address: which address, pure
 //!   founding   a new swarm of one manager                                 words: Docker's
+//!   anew       the swarm that is there, with this manager alone
 //!   member     a membership: the agent always ...
 //!     guard      strangers are kept from 7946 and 4789
 //!     managing   ... and raft, store, services while the certificate says manager
@@ -11,13 +12,15 @@
 //!       sealing    the keys follow the swarm's unlock key
 //! facade     the door for the Engine API          shared: what the node shows
 //! disk       what survives a restart              record: the same in memory
-//!   keyring    the keys, in the clear or locked
+//!   keyring    the keys, in the clear or locked                        acquaintance: who the others are
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod access;
+mod acquaintance;
 mod address;
+mod anew;
 mod api_tls;
 mod bootstrap;
 mod command;

@@ -5,12 +5,15 @@
 //!                                   first swarm: form with the roster
 //!                                   later: ask the leader to be let in
 //!                                   after a restart: the log says so already
+//!                                   begins anew: before it is opened, the log is made to say so
 //!                                 the keys on disk as the swarm wants them: clear or sealed
 //! the managers name another raft id, or none ──> ask; retired: the owner starts anew under a fresh id
+//! another manager says that this one was removed ──> retired
 //! cancelled: stop, close the log; its owner has handed leadership over before
 //! ```
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +22,11 @@ use engine::Engine;
 use gossip::GossipView;
 use manager::{Access, Manager, ManagerParts, RaftTransport};
 use model::{ErrorKind, JoinRaftRequest, NodeId, RaftId, Role, SessionMessage};
-use raft::{DataKey, Peer, Raft, RaftSettings};
+use raft::{DataKey, Peer, Raft, RaftSettings, RestingLog};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rpc::{Connector, MembershipClient, TlsState};
-use store::{Clock, Store};
+use store::{Clock, Snapshot, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -32,10 +35,9 @@ use tracing::{debug, info, warn};
 
 use crate::ApiTls;
 use crate::api_tls::ApiCertificate;
-use crate::disk::Disk;
 use crate::events;
 use crate::genesis::GenesisFile;
-use crate::keyring::Keyring;
+use crate::record::{Record, chain};
 use crate::sealing::Sealing;
 
 /// How long the leader may take to let a manager into raft: dialing back and catching up.
@@ -56,8 +58,7 @@ pub(crate) struct Managing {
     pub(crate) hostname: String,
     pub(crate) listen: SocketAddr,
     pub(crate) advertise: SocketAddr,
-    pub(crate) disk: Disk,
-    pub(crate) keyring: Keyring,
+    pub(crate) record: Record,
     pub(crate) tls: TlsState,
     pub(crate) connector: Connector,
     pub(crate) engine: Arc<Engine>,
@@ -126,12 +127,23 @@ impl Managing {
     }
 
     async fn open(&self, store: &Store, rng: &mut StdRng) -> Result<Raft, ManagingError> {
-        let dir = self.disk.raft_dir();
-        let key = DataKey::load_or_create(&dir, self.keyring.seal().as_ref(), rng)?;
+        let dir = self.record.disk.raft_dir();
+        self.begin_anew(&dir, rng).await?;
+        let key = DataKey::load_or_create(&dir, self.record.keyring.seal().as_ref(), rng)?;
         let me = self.peer();
         let transport = Arc::new(RaftTransport::new(self.connector.clone()));
         let settings = self.raft_settings.clone();
         Ok(Raft::open(settings, &dir, key, me, transport, store.state_machine(), StdRng::from_rng(rng)).await?)
+    }
+
+    /// Gives the log its new beginning, where that was decided and is not done.
+    async fn begin_anew(&self, dir: &Path, rng: &mut StdRng) -> Result<(), ManagingError> {
+        if !self.record.node().begins_anew {
+            return Ok(());
+        }
+        let (dir, me, seal, mut rng) = (dir.to_owned(), self.peer(), self.record.keyring.seal(), StdRng::from_rng(rng));
+        let rewrite = move || RestingLog::open(&dir, seal.as_ref(), &mut rng)?.begin_anew(&me);
+        Ok(tokio::task::spawn_blocking(rewrite).await.map_err(|error| raft_failed(&error))??)
     }
 
     fn peer(&self) -> Peer {
@@ -160,6 +172,7 @@ impl Managing {
             connector: self.connector.clone(),
             gossip: self.liveness.clone(),
             genesis: self.genesis.as_ref().and_then(GenesisFile::genesis),
+            begins_anew: self.record.node().begins_anew,
             clock: self.clock.clone(),
             rng: StdRng::from_rng(rng),
         });
@@ -198,7 +211,7 @@ impl Managing {
             ended = parts.join_next() => return end_of(ended, token),
         }
         // Before anybody is told that it is one: where managers are locked, none is without its lock.
-        let sealing = Sealing { store: store.clone(), keyring: self.keyring.clone() };
+        let sealing = Sealing { store: store.clone(), keyring: self.record.keyring.clone() };
         sealing.settle().await;
         let ends = token.clone();
         parts.spawn(async move {
@@ -209,7 +222,7 @@ impl Managing {
         self.ready.send_replace(Some(Standing { access, raft: raft.clone() }));
         tokio::select! {
             () = token.cancelled() => Ok(()),
-            lost = self.place_lost() => Err(lost),
+            lost = self.place_lost(raft) => Err(lost),
             ended = parts.join_next() => end_of(ended, token),
         }
     }
@@ -217,7 +230,7 @@ impl Managing {
     fn api_certificate(&self, store: &Store, rng: &mut StdRng) -> ApiCertificate {
         ApiCertificate {
             store: store.clone(),
-            disk: self.disk.clone(),
+            disk: self.record.disk.clone(),
             advertise: self.advertise,
             hostname: self.hostname.clone(),
             clock: self.clock.clone(),
@@ -231,7 +244,7 @@ impl Managing {
         self.take_place(raft).await?;
         tokio::select! {
             stands = self.stand(store) => stands.map_err(raft_failed),
-            lost = self.place_lost() => Err(lost),
+            lost = self.place_lost(raft) => Err(lost),
         }
     }
 
@@ -243,7 +256,7 @@ impl Managing {
         if let Some(genesis) = &self.genesis {
             return tokio::select! {
                 formed = raft.form(genesis.raft_roster()) => formed.map_err(raft_failed),
-                lost = self.place_lost() => Err(lost),
+                lost = self.place_lost(raft) => Err(lost),
             };
         }
         loop {
@@ -264,8 +277,17 @@ impl Managing {
     /// Watches what the managers say of this membership; returns when it is over for good.
     ///
     /// This node may have been demoted and promoted while it was away, or stopped before it was a voter. The leader
-    /// knows which: to a member it gives what is missing, and an id that was removed it refuses for ever.
-    async fn place_lost(&self) -> ManagingError {
+    /// knows which: to a member it gives what is missing, and an id that was removed it refuses for ever. If raft has
+    /// begun anew without this node, a manager of the new group says so, whomever this node holds for the leader.
+    async fn place_lost(&self, raft: &Raft) -> ManagingError {
+        let mut status = raft.status();
+        tokio::select! {
+            lost = self.place_refused() => lost,
+            Ok(_) = status.wait_for(|status| status.is_removed) => ManagingError::Retired(self.raft_id),
+        }
+    }
+
+    async fn place_refused(&self) -> ManagingError {
         let mut agent = self.agent.clone();
         loop {
             // An error means that the agent has ended, and the node with it.
@@ -316,17 +338,24 @@ impl Managing {
 
     /// Waits until the swarm is in this store; then the file of its beginning has done its work.
     async fn stand(&self, store: &Store) -> Result<(), String> {
+        let begins_anew = self.record.node().begins_anew;
+        let is_alone = |view: &Snapshot| {
+            let member = view.node(&self.node_id).and_then(|node| node.state.member.as_ref());
+            member.is_some_and(|member| member.raft_id == self.raft_id)
+        };
+        let does_stand = |view: &Snapshot| view.cluster().is_some() && (!begins_anew || is_alone(view));
         let (view, mut watch) = store.view_and_watch();
-        let mut stands = view.cluster().is_some();
+        let mut stands = does_stand(&view);
         while !stands {
             match watch.recv().await {
                 Ok(_) => {}
                 Err(store::WatchError::Lagged(_)) => watch = store.view_and_watch().1,
                 Err(store::WatchError::Closed) => return Err("the store has stopped".to_owned()),
             }
-            stands = store.view().cluster().is_some();
+            stands = does_stand(&store.view());
         }
-        self.disk.forget_genesis().map_err(|error| error.to_string())
+        self.record.disk.forget_genesis().map_err(|error| chain(&error))?;
+        self.record.change(|node| node.begins_anew = false).await.map_err(|error| error.message)
     }
 }
 

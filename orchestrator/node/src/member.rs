@@ -4,6 +4,7 @@
 //! agent says: role manager ──> the manager starts      role worker ──> it stops, and its log goes
 //! agent says: removed      ──> everything stops; the node shows why until it is told to leave
 //! told to leave            ──> out of raft, farewell to the managers, everything stops
+//! told to begin anew       ──> everything stops, and starts again with this manager alone
 //! cancelled                ──> leadership handed over, farewell "back in a moment" or "for good", everything stops
 //! ```
 //!
@@ -27,9 +28,12 @@ use tracing::{debug, error};
 
 pub(crate) use build::cannot_listen;
 
+use crate::acquaintance::Acquaintance;
 use crate::command::{Answer, Command};
+use crate::founding::Addresses;
 use crate::genesis::GenesisFile;
 use crate::guard::Guard;
+use crate::keyring::Keyring;
 use crate::managing::{ManagingError, Standing};
 use crate::record::{Record, blocking};
 use crate::settings::Parts;
@@ -44,13 +48,15 @@ pub(crate) enum Waiting {
     Join(Answer<()>),
     /// `unlock`.
     Unlock(Answer<()>),
+    /// `init` that forces a new cluster. The swarm is there whatever becomes of it.
+    Anew(Answer<NodeId>),
 }
 
 impl Waiting {
     /// Tells the caller that it came to nothing.
     pub(crate) fn refuse(self, refusal: SwarmError) {
         match self {
-            Self::Init(answer) => answer.give(Err(refusal)),
+            Self::Init(answer) | Self::Anew(answer) => answer.give(Err(refusal)),
             Self::Join(answer) | Self::Unlock(answer) => answer.give(Err(refusal)),
         }
     }
@@ -65,6 +71,15 @@ pub(crate) enum MemberEnd {
     Left(Answer<()>),
     /// It never began: its state is to be wiped. The caller has been told.
     Failed,
+    /// It is to go on with this manager alone.
+    Anew {
+        /// Where it will be.
+        addresses: Addresses,
+        /// Its keys, which need no second unlocking.
+        keyring: Keyring,
+        /// Who is told.
+        answer: Answer<NodeId>,
+    },
 }
 
 /// A member.
@@ -73,6 +88,7 @@ pub(crate) struct Member {
     parts: Parts,
     record: Record,
     genesis: Option<GenesisFile>,
+    acquaintance: Acquaintance,
     tls: TlsState,
     connector: Connector,
     agent: Option<Agent>,
@@ -139,6 +155,15 @@ impl Member {
                         }
                         Err(refusal) => answer.give(Err(refusal)),
                     },
+                    Some(Command::Init { request, answer }) if request.force_new_cluster => {
+                        match self.may_begin_anew(&request).await {
+                            Ok(addresses) => {
+                                let keyring = self.record.keyring.clone();
+                                break MemberEnd::Anew { addresses, keyring, answer };
+                            }
+                            Err(refusal) => answer.give(Err(refusal)),
+                        }
+                    }
                     Some(other) => other.refuse(words::already_member()),
                 },
                 changed = view.changed() => if changed.is_ok() {
@@ -199,12 +224,14 @@ impl Member {
             return;
         };
         let managers = message.managers.clone();
+        let (keys, members) = (message.gossip_keys.clone(), message.members.clone());
         let kept = self.record.change(move |node| {
             if !managers.is_empty() {
                 node.managers = managers;
             }
         });
-        if let Err(error) = kept.await {
+        let acquaintance = self.acquaintance.keep(&self.record.disk, keys, members);
+        if let Err(error) = kept.await.and(acquaintance.await) {
             error!(%error, "failed to keep what the managers said");
         }
         // A worker needs nothing more of its bootstrap file; a manager forgets it once the swarm is in its store.
@@ -234,7 +261,7 @@ impl Member {
             return;
         }
         match self.waiting.take() {
-            Some(Waiting::Init(answer)) => answer.give(Ok(self.record.node().node_id)),
+            Some(Waiting::Init(answer) | Waiting::Anew(answer)) => answer.give(Ok(self.record.node().node_id)),
             Some(Waiting::Join(answer) | Waiting::Unlock(answer)) => answer.give(Ok(())),
             None => {}
         }
@@ -248,6 +275,7 @@ impl Member {
         cancel: &CancellationToken,
     ) -> MemberEnd {
         self.stop().await;
+        self.parts.close_api();
         if let Some(waiting) = self.waiting.take() {
             waiting.refuse(SwarmError::unavailable(why.clone()));
         }

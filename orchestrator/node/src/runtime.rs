@@ -31,7 +31,8 @@ use crate::record::{Record, blocking};
 use crate::settings::Parts;
 use crate::shared::Shared;
 use crate::{
-    ApiTls, InitRequest, JoinRequest, ManagerAccess, NodeSettings, NodeView, SwarmCondition, SwarmNode, local, words,
+    ApiTls, InitRequest, JoinRequest, ManagerAccess, NodeSettings, NodeView, SwarmCondition, SwarmNode, anew, local,
+    words,
 };
 
 /// Commands that wait while one is executed: those of a handful of operators.
@@ -42,6 +43,9 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(20);
 const UNLOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Before what is on disk is tried again, where it could not be started.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The keys of a membership that goes on, and who waits for it.
+type GoingOn = (Keyring, Option<Waiting>);
 
 /// Why a node could not start at all.
 #[derive(Debug, thiserror::Error)]
@@ -106,15 +110,25 @@ impl NodeRuntime {
         self.take_over().await?;
         // What is on disk is taken up again for as long as it takes; a new membership is begun once.
         let mut begun: Option<Member> = None;
+        let mut going_on: Option<GoingOn> = None;
         while !cancel.is_cancelled() {
             let member = match begun.take() {
                 Some(member) => Some(member),
-                None => self.take_up(&cancel).await?,
+                None => self.take_up(&cancel, going_on.take()).await?,
             };
             match member {
                 Some(member) => {
                     let end = Box::pin(member.run(&mut self.commands, cancel.clone())).await;
-                    self.ended(end).await;
+                    going_on = match end {
+                        MemberEnd::Anew { addresses, keyring, answer } => {
+                            let waiting = self.begin_anew(addresses, &keyring, answer).await;
+                            Some((keyring, waiting))
+                        }
+                        MemberEnd::Cancelled | MemberEnd::Left(_) | MemberEnd::Failed => {
+                            self.ended(end).await;
+                            None
+                        }
+                    };
                 }
                 None => begun = Box::pin(self.inactive(&cancel)).await,
             }
@@ -136,9 +150,28 @@ impl NodeRuntime {
         Ok(())
     }
 
+    /// Decides on disk that the swarm goes on with this manager alone; who waits for it where that is so.
+    async fn begin_anew(&self, addresses: Addresses, keyring: &Keyring, answer: Answer<NodeId>) -> Option<Waiting> {
+        match anew::decide(&self.disk, keyring.seal(), addresses, self.parts.fork_rng()).await {
+            Ok(()) => Some(Waiting::Anew(answer)),
+            Err(error) => {
+                answer.give(Err(error));
+                None
+            }
+        }
+    }
+
     /// The member that is on disk, if there is one. Waits where it cannot be started: somebody else has its ports.
-    async fn take_up(&mut self, cancel: &CancellationToken) -> Result<Option<Member>, DiskError> {
-        let Some((keyring, mut waiting)) = self.find_keys(cancel).await? else {
+    async fn take_up(
+        &mut self,
+        cancel: &CancellationToken,
+        going_on: Option<GoingOn>,
+    ) -> Result<Option<Member>, DiskError> {
+        let found = match going_on {
+            Some(going_on) => Some(going_on),
+            None => self.find_keys(cancel).await?,
+        };
+        let Some((keyring, mut waiting)) = found else {
             return Ok(None);
         };
         loop {
@@ -333,11 +366,12 @@ impl NodeRuntime {
     /// Wipes what a membership leaves behind, unless it goes on with the next process.
     async fn ended(&self, end: MemberEnd) {
         let answer = match end {
-            MemberEnd::Cancelled => return,
+            MemberEnd::Cancelled | MemberEnd::Anew { .. } => return,
             MemberEnd::Left(answer) => Some(answer),
             MemberEnd::Failed => None,
         };
         self.parts.shared.happened(Happening::Leave);
+        self.parts.close_api();
         // Before the state goes: a process that ends in between is a member again with the next one, which guards anew.
         self.parts.guard.lift().await;
         let disk = self.disk.clone();

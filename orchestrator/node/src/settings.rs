@@ -72,6 +72,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Takes the certificate of the API on TLS away: this node is no manager any more.
+    pub(crate) fn close_api(&self) {
+        self.api_tls.send_if_modified(|tls| tls.take().is_some());
+    }
+
     /// A generator of its own for a part.
     pub(crate) fn fork_rng(&self) -> StdRng {
         StdRng::from_rng(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner))

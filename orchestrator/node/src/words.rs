@@ -30,6 +30,14 @@ pub(crate) fn worker() -> SwarmError {
     )
 }
 
+/// Beginning anew on a manager that was never part of a group of managers.
+pub(crate) fn nothing_to_begin_with() -> SwarmError {
+    SwarmError::unavailable(
+        "This manager has never been in touch with the other managers of its swarm: there is nothing to begin a new \
+         cluster with. Use \"docker swarm leave --force\" and \"docker swarm init\" to start another swarm.",
+    )
+}
+
 /// A call for managers on one that is not ready.
 pub(crate) fn being_prepared() -> SwarmError {
     SwarmError::unavailable(

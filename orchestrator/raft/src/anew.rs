@@ -22,7 +22,7 @@ use rand::rngs::StdRng;
 use crate::log::{Contents, Disk, Write};
 use crate::seal::Sealer;
 use crate::types::{Entry, LogId, Member, Membership, SnapshotMeta, Vote};
-use crate::{DataKey, LOG_FILE, OpenError, Peer};
+use crate::{DataKey, KeySeal, LOG_FILE, OpenError, Peer};
 
 /// A log whose member is stopped.
 #[derive(Debug)]
@@ -33,12 +33,12 @@ pub struct RestingLog {
 }
 
 impl RestingLog {
-    /// Opens the log in `dir` and reads it through. Blocking.
+    /// Opens the log in `dir`, whose key `seal` opens where it is sealed, and reads it through. Blocking.
     ///
     /// # Errors
     /// As [`Raft::open`](crate::Raft::open): it is damaged, sealed with another key, or in use.
-    pub fn open(dir: &Path, rng: &mut StdRng) -> Result<Self, OpenError> {
-        let key = DataKey::load_or_create(dir, rng)?;
+    pub fn open(dir: &Path, seal: Option<&KeySeal>, rng: &mut StdRng) -> Result<Self, OpenError> {
+        let key = DataKey::load_or_create(dir, seal, rng)?;
         Self::read(Disk::open(dir, Sealer::new(&key, StdRng::from_rng(rng)))?)
     }
 

@@ -172,7 +172,8 @@ impl State {
             prefixes: Vec::new(),
         };
         let status = NodeStatus { state: NodeHealth::Ready, message: String::new(), addr: format!("10.0.0.{number}") };
-        let state = NodeState { role, description: Some(description), status, member, is_unreachable: false };
+        let (is_unreachable, former_member) = (false, None);
+        let state = NodeState { role, description: Some(description), status, member, former_member, is_unreachable };
         let spec = NodeSpec { role, ..NodeSpec::default() };
         self.nodes.insert(id(number), Node { id: id(number), meta, spec, state });
     }

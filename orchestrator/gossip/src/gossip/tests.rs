@@ -218,6 +218,11 @@ async fn idle_gossip() -> Gossip {
     gossip
 }
 
+/// Where a datagram came from; the roster of [`idle_gossip`] has all members at the first host.
+fn somewhere(host: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, host], 9))
+}
+
 fn announce(from: usize, claims: usize) -> Vec<u8> {
     let header = Header {
         src: Place { node_id: node(claims), life: 1 },
@@ -240,10 +245,12 @@ async fn a_datagram_counts_once() {
     let mut gossip = idle_gossip().await;
     let datagram = announce(1, 1);
 
-    assert_eq!(gossip.accept(Duration::ZERO, &datagram), Ok(()));
+    assert_eq!(gossip.accept(Duration::ZERO, somewhere(1), &datagram), Ok(()));
     gossip.publish();
     assert_eq!(gossip.view.borrow().state(&node(1)), Some(PeerState::Alive));
-    assert_eq!(gossip.accept(Duration::ZERO, &datagram), Err(Refused::Replayed));
+    assert_eq!(gossip.accept(Duration::ZERO, somewhere(2), &datagram), Err(Refused::Replayed));
+    gossip.publish();
+    assert_eq!(gossip.view.borrow().elsewhere, BTreeMap::new());
 }
 
 #[tokio::test]
@@ -253,9 +260,9 @@ async fn a_changed_stale_or_strange_datagram_changes_nothing() {
     let last = changed.len() - 1;
     changed[last] ^= 1;
 
-    assert_eq!(gossip.accept(Duration::ZERO, &changed), Err(Refused::Forged));
-    assert_eq!(gossip.accept(Duration::ZERO, &sealed(1, 0, b"")), Err(Refused::Stale));
-    assert_eq!(gossip.accept(Duration::ZERO, &announce(7, 7)), Err(Refused::UnknownSender));
+    assert_eq!(gossip.accept(Duration::ZERO, somewhere(1), &changed), Err(Refused::Forged));
+    assert_eq!(gossip.accept(Duration::ZERO, somewhere(1), &sealed(1, 0, b"")), Err(Refused::Stale));
+    assert_eq!(gossip.accept(Duration::ZERO, somewhere(1), &announce(7, 7)), Err(Refused::UnknownSender));
     gossip.publish();
     assert_eq!(gossip.view.borrow().peers, BTreeMap::new());
 }
@@ -274,12 +281,12 @@ async fn a_member_cannot_speak_for_another_and_hearsay_adds_nobody() {
     hearsay.extend_from_slice(&1_u16.to_be_bytes());
     PostcardCodec.encode_member(&Member::alive(Place { node_id: node(7), life: 1 }), &mut hearsay).expect("room");
 
-    gossip.accept(Duration::ZERO, &announce(1, 2)).expect("it opens");
+    gossip.accept(Duration::ZERO, somewhere(1), &announce(1, 2)).expect("it opens");
     gossip.publish();
     assert_eq!(gossip.view.borrow().peers, BTreeMap::new());
 
     gossip.guard = ReplayGuard::default();
-    gossip.accept(Duration::ZERO, &sealed(1, 1_800_000_000_000, &hearsay)).expect("it opens");
+    gossip.accept(Duration::ZERO, somewhere(1), &sealed(1, 1_800_000_000_000, &hearsay)).expect("it opens");
     let known: Vec<_> = gossip.swim.iter_membership_state().map(|member| member.id().node_id.clone()).collect();
     assert_eq!(known, [node(1)]);
 }
@@ -306,7 +313,7 @@ proptest! {
             bytes.truncate(start);
             bytes.extend_from_slice(&message[..message.len().min(MAX_MESSAGE - bytes.len())]);
 
-            gossip.accept(Duration::ZERO, &sealed(1, 1_800_000_000_000, &bytes)).expect("it opens");
+            gossip.accept(Duration::ZERO, somewhere(1), &sealed(1, 1_800_000_000_000, &bytes)).expect("it opens");
             gossip.publish();
         });
     }

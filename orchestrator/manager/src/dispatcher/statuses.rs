@@ -39,7 +39,7 @@ impl StatusChange {
 
     /// Writes the change into a node; tells whether anything is different.
     fn apply(&self, node: &mut Node) -> bool {
-        let before = (node.state.status.clone(), node.state.description.clone());
+        let before = node.state.clone();
         node.state.status.state = self.state;
         node.state.status.message.clone_from(&self.message);
         if let Some(addr) = &self.addr {
@@ -51,7 +51,11 @@ impl StatusChange {
         if let (Some(description), Some(tls)) = (&mut node.state.description, &self.tls) {
             description.tls.clone_from(tls);
         }
-        before != (node.state.status.clone(), node.state.description.clone())
+        if self.state == NodeHealth::Ready {
+            // It is in session with this group, and knows by that what it is to it.
+            node.state.former_member = None;
+        }
+        before != node.state
     }
 }
 
@@ -180,6 +184,22 @@ mod tests {
         assert!(!change(NodeHealth::Ready, Some("node-1")).apply(&mut node));
         assert!(change(NodeHealth::Down, None).apply(&mut node));
         assert_eq!(node.state.status.addr, "10.0.0.1");
+    }
+
+    #[test]
+    fn a_former_manager_that_is_ready_knows_that_it_is_one() {
+        let member = model::RaftMember { raft_id: model::RaftId(1), addr: "10.0.0.1:2377".parse().unwrap() };
+        let mut node = Node {
+            id: NodeId::generate(&mut StdRng::seed_from_u64(1)),
+            meta: Meta::default(),
+            spec: NodeSpec::default(),
+            state: NodeState { former_member: Some(member.clone()), ..NodeState::default() },
+        };
+
+        change(NodeHealth::Down, None).apply(&mut node);
+        assert_eq!(node.state.former_member, Some(member));
+        assert!(change(NodeHealth::Ready, None).apply(&mut node));
+        assert_eq!(node.state.former_member, None);
     }
 
     #[tokio::test]

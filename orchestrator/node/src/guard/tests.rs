@@ -8,7 +8,6 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::disk::NewNode;
-use crate::testing::SwarmIdentity;
 
 const TABLE: &str = "guard";
 const OWN: &str = "192.0.2.1";
@@ -39,18 +38,6 @@ fn node() -> NodeFile {
         is_first_key: false,
         nonce: None,
     })
-}
-
-fn genesis(members: &[&str]) -> GenesisFile {
-    let addresses: Vec<IpAddr> = addresses_of(members).into_iter().collect();
-    let bootstrap = SwarmIdentity::generate(&addresses, 1).bootstraps.remove(0);
-    GenesisFile {
-        cluster_id: bootstrap.cluster_id,
-        gossip_key: bootstrap.gossip_key,
-        roster: bootstrap.roster,
-        seed: None,
-        availability: model::Availability::Active,
-    }
 }
 
 fn view(members: &[&str]) -> AgentView {
@@ -95,9 +82,9 @@ fn alone(name: &str, test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn the_roster_of_the_bootstrap_file_is_let_in_at_once() {
-    alone("the_roster_of_the_bootstrap_file_is_let_in_at_once", async {
-        let guard = Guard::raise(&table(), &node(), Some(&genesis(&[OWN, "192.0.2.8", "192.0.2.9"]))).await.unwrap();
+fn the_members_known_are_let_in_at_once() {
+    alone("the_members_known_are_let_in_at_once", async {
+        let guard = Guard::raise(&table(), &node(), &peers(&[OWN, "192.0.2.8", "192.0.2.9"])).await.unwrap();
 
         let expected = [OWN, "198.51.100.1", "192.0.2.3", "192.0.2.8", "192.0.2.9"];
         assert_eq!(guard.admitted, addresses_of(&expected));
@@ -106,9 +93,9 @@ fn the_roster_of_the_bootstrap_file_is_let_in_at_once() {
 }
 
 #[test]
-fn without_a_roster_the_managers_known_are_let_in() {
-    alone("without_a_roster_the_managers_known_are_let_in", async {
-        let guard = Guard::raise(&table(), &node(), None).await.unwrap();
+fn where_no_members_are_known_the_managers_are_let_in() {
+    alone("where_no_members_are_known_the_managers_are_let_in", async {
+        let guard = Guard::raise(&table(), &node(), &[]).await.unwrap();
 
         assert_eq!(guard.admitted, addresses_of(&[OWN, "198.51.100.1", "192.0.2.2", "192.0.2.3"]));
         assert!(guard.is_in_place && stands());
@@ -118,9 +105,9 @@ fn without_a_roster_the_managers_known_are_let_in() {
 #[test]
 fn the_table_of_the_process_before_stands_until_the_first_message() {
     alone("the_table_of_the_process_before_stands_until_the_first_message", async {
-        Guard::raise(&table(), &node(), Some(&genesis(&[OWN, "192.0.2.9"]))).await.unwrap();
+        Guard::raise(&table(), &node(), &peers(&[OWN, "192.0.2.9"])).await.unwrap();
 
-        let mut guard = Guard::raise(&table(), &node(), None).await.unwrap();
+        let mut guard = Guard::raise(&table(), &node(), &[]).await.unwrap();
         let was_in_place = guard.is_in_place;
         // The same members as it would let in by itself: the kernel has others, so it must be told.
         guard.learn(&peers(&["192.0.2.2", "192.0.2.3"])).await;
@@ -133,7 +120,7 @@ fn the_table_of_the_process_before_stands_until_the_first_message() {
 #[test]
 fn a_list_without_anybody_changes_nothing() {
     alone("a_list_without_anybody_changes_nothing", async {
-        let mut guard = Guard::raise(&table(), &node(), None).await.unwrap();
+        let mut guard = Guard::raise(&table(), &node(), &[]).await.unwrap();
         let before = guard.admitted.clone();
 
         guard.learn(&[]).await;
@@ -145,7 +132,7 @@ fn a_list_without_anybody_changes_nothing() {
 #[test]
 fn a_table_that_was_flushed_comes_back() {
     alone("a_table_that_was_flushed_comes_back", async {
-        let guard = Guard::raise(&table(), &node(), None).await.unwrap();
+        let guard = Guard::raise(&table(), &node(), &[]).await.unwrap();
         let (_sender, view) = watch::channel(view(&[OWN, "192.0.2.2"]));
         let (cancel, mut running) = (CancellationToken::new(), tokio::task::JoinSet::new());
 
@@ -169,7 +156,7 @@ fn a_table_that_was_flushed_comes_back() {
 fn lifting_removes_the_table_and_may_be_repeated() {
     alone("lifting_removes_the_table_and_may_be_repeated", async {
         let table = table();
-        Guard::raise(&table, &node(), None).await.unwrap();
+        Guard::raise(&table, &node(), &[]).await.unwrap();
 
         table.lift().await;
         table.lift().await;
@@ -183,7 +170,7 @@ fn a_node_without_a_table_guards_nothing() {
     alone("a_node_without_a_table_guards_nothing", async {
         let table = GuardTable::new(None);
 
-        let guard = Guard::raise(&table, &node(), None).await;
+        let guard = Guard::raise(&table, &node(), &[]).await;
         table.lift().await;
 
         assert!(guard.is_none());
@@ -197,12 +184,40 @@ fn a_kernel_that_refuses_is_told_of_once_and_asked_again() {
         // No kernel takes so long a name.
         let table = GuardTable::new(Some("x".repeat(1000)));
 
-        let mut guard = Guard::raise(&table, &node(), None).await.unwrap();
+        let mut guard = Guard::raise(&table, &node(), &[]).await.unwrap();
         let was_told = guard.place.is_refusal_told.load(Ordering::Relaxed);
         guard.learn(&peers(&[OWN, "192.0.2.2"])).await;
 
         assert!(was_told);
         assert!(!guard.is_in_place);
         assert_eq!(nft::tables().unwrap(), []);
+    });
+}
+
+#[test]
+fn a_node_that_finds_no_manager_opens_the_gossip_until_it_has_found_one() {
+    alone("a_node_that_finds_no_manager_opens_the_gossip_until_it_has_found_one", async {
+        let guard = Guard::raise(&table(), &node(), &[]).await.unwrap();
+        let rules =
+            || std::process::Command::new("nft").args(["list", "table", "inet", TABLE]).output().unwrap().stdout;
+        let guarded = rules();
+        let (sender, receiver) = watch::channel(view(&[OWN, "192.0.2.2"]));
+        let (cancel, mut running) = (CancellationToken::new(), tokio::task::JoinSet::new());
+        let running_until = cancel.clone();
+        running.spawn(async move { guard.run(receiver, running_until).await });
+
+        tokio::time::sleep(LOST * 2).await;
+        let open = String::from_utf8(rules()).unwrap();
+        let manager = agent::Remote { addr: "192.0.2.2:2377".parse().unwrap(), node: None };
+        sender.send_modify(|view| view.manager = Some(manager));
+        tokio::time::sleep(LOST * 2).await;
+        let closed = String::from_utf8(rules()).unwrap();
+        cancel.cancel();
+        running.join_all().await;
+
+        let guards = |rules: &str, port: &str| rules.contains(&format!("udp dport {port}"));
+        assert!(guards(&String::from_utf8(guarded).unwrap(), "7946"));
+        assert!(!guards(&open, "7946") && guards(&open, "4789"), "{open}");
+        assert!(guards(&closed, "7946") && guards(&closed, "4789"), "{closed}");
     });
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use agent::{Agent, AgentParts, Farewell, Remote};
-use model::{GOSSIP_PORT, SwarmError};
+use model::{GOSSIP_PORT, Role, SwarmError};
 use rpc::{Connector, TlsState, Trust};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Member, Waiting};
+use crate::acquaintance::Acquaintance;
 use crate::disk::NodeFile;
 use crate::genesis::GenesisFile;
 use crate::guard::Guard;
@@ -21,6 +22,7 @@ use crate::settings::Parts;
 /// What a member is assembled from.
 struct Built {
     genesis: Option<GenesisFile>,
+    acquaintance: Acquaintance,
     tls: TlsState,
     connector: Connector,
     agent: Agent,
@@ -47,14 +49,20 @@ impl Member {
         let node = record.node();
         let disk = record.disk.clone();
         let genesis = blocking(move || disk.genesis()).await?;
+        let acquaintance = Acquaintance::read(&record.disk, genesis.as_ref()).await?;
         let unusable = |error: &dyn std::error::Error| {
             SwarmError::internal(format!("the node's certificate cannot be used: {}", chain(error)))
         };
         let certificate = ca::CertificateInfo::from_pem(&identity.certificate_pem).map_err(|error| unusable(&error))?;
+        if certificate.role == Role::Worker {
+            // What managers keep is not for workers: the demotion may have been cut short.
+            let disk = record.disk.clone();
+            blocking(move || disk.forget_former_raft()).await?;
+        }
         let trust = Trust { roots: node.roots.clone(), cluster_id: Some(node.cluster_id.clone()) };
         let tls = TlsState::new(Some(identity.clone()), &trust).map_err(|error| unusable(&error))?;
         let connector = Connector::new(tls.clone());
-        let guard = Guard::raise(&parts.guard, &node, genesis.as_ref()).await;
+        let guard = Guard::raise(&parts.guard, &node, acquaintance.members()).await;
         let gossip_socket = gossip_socket(node.advertise).await?;
         let leader = watch::Sender::new(None);
         let farewell = watch::Sender::new(Farewell::Restart);
@@ -69,8 +77,8 @@ impl Member {
             roots: node.roots.clone(),
             connector: connector.clone(),
             managers: first_remotes(&node),
-            members: genesis.as_ref().map(GenesisFile::members).unwrap_or_default(),
-            gossip_keys: genesis.iter().map(|genesis| genesis.gossip_key.clone()).collect(),
+            members: acquaintance.members().to_vec(),
+            gossip_keys: acquaintance.gossip_keys().to_vec(),
             gossip_socket,
             leader: leader.subscribe(),
             farewell: farewell.subscribe(),
@@ -79,15 +87,16 @@ impl Member {
             clock: Arc::new(move || clock.now()),
             rng: parts.fork_rng(),
         });
-        Ok(Built { genesis, tls, connector, agent, guard, leader, farewell })
+        Ok(Built { genesis, acquaintance, tls, connector, agent, guard, leader, farewell })
     }
 
     fn assemble(parts: Parts, record: Record, built: Built, waiting: Option<Waiting>) -> Self {
-        let Built { genesis, tls, connector, agent, guard, leader, farewell } = built;
+        let Built { genesis, acquaintance, tls, connector, agent, guard, leader, farewell } = built;
         Self {
             parts,
             record,
             genesis,
+            acquaintance,
             tls,
             connector,
             view: agent.view(),

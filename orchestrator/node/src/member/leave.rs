@@ -1,4 +1,4 @@
-//! Whether a member may leave the swarm, and how it leaves raft.
+//! Whether a member may leave the swarm, or its other managers; and how it leaves raft.
 
 use std::time::Duration;
 
@@ -7,8 +7,9 @@ use rpc::MembershipClient;
 use tracing::{info, warn};
 
 use super::Member;
+use crate::founding::Addresses;
 use crate::managing::Standing;
-use crate::{access, words};
+use crate::{InitRequest, access, anew, local, words};
 
 /// How long asking the swarm may take before a manager is warned about leaving.
 const COUNT: Duration = Duration::from_secs(3);
@@ -32,6 +33,12 @@ impl Member {
             (reachable, managers.len() - reachable)
         });
         Err(words::leaving_manager(counted))
+    }
+
+    /// Only a manager goes on alone.
+    pub(super) async fn may_begin_anew(&self, request: &InitRequest) -> Result<Addresses, SwarmError> {
+        let (role, node) = (self.view.borrow().role, self.record.node());
+        anew::check(request, role, &node, &local::addresses().await?)
     }
 
     /// Leaves raft as well as it can: with the others' consent, so that their quorum shrinks with them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::AgentView;
-use model::{RaftId, SwarmError};
+use model::{RaftId, Role, SwarmError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -35,8 +35,7 @@ impl Member {
             hostname: self.parts.hostname.clone(),
             listen: node.listen,
             advertise: node.advertise,
-            disk: self.record.disk.clone(),
-            keyring: self.record.keyring.clone(),
+            record: self.record.clone(),
             tls: self.tls.clone(),
             connector: self.connector.clone(),
             engine: Arc::clone(&self.parts.engine),
@@ -73,7 +72,7 @@ impl Member {
         let is_retired = matches!(outcome, Err(ManagingError::Retired(_)));
         match outcome {
             Err(ManagingError::Retired(raft_id)) => {
-                info!(%raft_id, "the swarm has removed this manager from raft and wants it again; joining anew");
+                info!(%raft_id, "the swarm has removed this manager from raft; its log is set aside");
             }
             Err(failure) => {
                 warn!(%failure, "the manager of this node has ended; starting it again");
@@ -83,33 +82,43 @@ impl Member {
                     answer.give(Err(SwarmError::internal(failure.to_string())));
                     return true;
                 }
+                if let Some(waiting) = self.waiting.take_if(|waiting| matches!(waiting, Waiting::Anew(_))) {
+                    waiting.refuse(SwarmError::internal(failure.to_string()));
+                }
                 self.parts.shared.set_error(failure.to_string());
             }
             Ok(()) => {}
         }
         if is_demoted {
             info!("this node is a manager no more");
+            self.parts.close_api();
         }
         if is_demoted || is_retired {
-            self.forget_place().await;
+            self.forget_place(is_demoted).await;
         }
         false
     }
 
-    /// Forgets the place in raft: the log, the id, and the beginning that they came from.
-    async fn forget_place(&mut self) {
+    /// Forgets the place in raft: the id, the beginning that it came from, and the log. That of a node which is to be a
+    /// manager still is set aside: others may have begun anew without what is in it.
+    async fn forget_place(&mut self, is_demoted: bool) {
+        let is_demoted = is_demoted || self.view.borrow().role == Role::Worker;
         self.genesis = None;
-        if let Err(error) = self.wipe_place().await {
+        if let Err(error) = self.wipe_place(is_demoted).await {
             error!(%error, "failed to forget the raft log; trying again");
             self.restart_at = Some(Instant::now() + RESTART);
         }
     }
 
     /// The lock of the keys goes last: the log's key is sealed with it.
-    async fn wipe_place(&self) -> Result<(), SwarmError> {
+    async fn wipe_place(&self, is_demoted: bool) -> Result<(), SwarmError> {
         let (disk, keyring) = (self.record.disk.clone(), self.record.keyring.clone());
-        blocking(move || disk.forget_genesis().and_then(|()| disk.forget_api_tls()).and_then(|()| disk.forget_raft()))
-            .await?;
+        let wipe = move || {
+            disk.forget_genesis()?;
+            disk.forget_api_tls()?;
+            if is_demoted { disk.forget_raft().and_then(|()| disk.forget_former_raft()) } else { disk.set_raft_aside() }
+        };
+        blocking(wipe).await?;
         self.record.change(|node| node.raft_id = None).await?;
         blocking(move || keyring.forget_lock()).await
     }

@@ -246,6 +246,21 @@ impl LabNode {
         self.on_its_own_thread(async move { node.init(request).await }).await
     }
 
+    /// `docker swarm init --force-new-cluster` on this node, at another address where one is given.
+    ///
+    /// # Errors
+    /// The node's refusal.
+    pub async fn begin_anew(&self, addr: Option<IpAddr>) -> Result<NodeId, SwarmError> {
+        let request = InitRequest {
+            listen_addr: addr.map(|addr| format!("{addr}:2377")),
+            advertise_addr: addr.map(|addr| addr.to_string()),
+            force_new_cluster: true,
+            ..InitRequest::default()
+        };
+        let node = self.node();
+        self.on_its_own_thread(async move { node.init(request).await }).await
+    }
+
     /// `docker swarm join` from this node's address.
     ///
     /// # Errors

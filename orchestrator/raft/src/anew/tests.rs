@@ -126,7 +126,7 @@ fn a_log_that_was_never_part_of_a_group_is_empty() {
     let dir = tempfile::tempdir().unwrap();
     let mut rng = StdRng::seed_from_u64(1);
 
-    assert!(RestingLog::open(&dir.path().join("raft"), &mut rng).unwrap().is_empty());
+    assert!(RestingLog::open(&dir.path().join("raft"), None, &mut rng).unwrap().is_empty());
     assert!(!resting(former_log()).is_empty());
 }
 
@@ -135,7 +135,7 @@ impl Cluster {
     async fn begin_anew(&mut self, id: u64, fresh: u64) {
         self.kill(id).await;
         std::fs::rename(self.dir(id), self.dir(fresh)).unwrap();
-        RestingLog::open(&self.dir(fresh), &mut StdRng::seed_from_u64(fresh))
+        RestingLog::open(&self.dir(fresh), None, &mut StdRng::seed_from_u64(fresh))
             .unwrap()
             .begin_anew(&peer(fresh))
             .unwrap();
