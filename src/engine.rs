@@ -104,6 +104,12 @@ impl EngineError {
             Self::Reach(error) => error.hint(),
             Self::Service(error) => error.hint(),
             Self::NoManager { .. } => Some("look at a manager's log with `swarmup logs NODE`".to_owned()),
+            Self::Refused { .. } if self.is_without_leader() => Some(
+                "start managers that are stopped with `swarmup node start NODE`; if too many are lost for good, let one \
+                 that is left go on alone: `eval \"$(swarmup env --node NODE)\"`, then `docker swarm init \
+                 --force-new-cluster`"
+                    .to_owned(),
+            ),
             Self::Credentials { .. }
             | Self::Connection { .. }
             | Self::Refused { .. }
@@ -121,6 +127,12 @@ impl EngineError {
     /// Whether the swarm refuses because too few managers would be left that answer.
     pub fn is_loss_of_quorum(&self) -> bool {
         matches!(self, Self::Refused { message, .. } if message.contains("loss of quorum"))
+    }
+
+    /// Whether the managers that answer are too few to decide anything.
+    pub fn is_without_leader(&self) -> bool {
+        const WORDS: [&str; 2] = ["The swarm does not have a leader", "has trouble connecting to the cluster"];
+        matches!(self, Self::Refused { status: 503, message } if WORDS.iter().any(|words| message.contains(words)))
     }
 
     /// Whether somebody else changed the object in between.
@@ -300,5 +312,21 @@ mod tests {
         check(Role::Manager, "ready", Some(&leader), true);
         check(Role::Manager, "ready", Some(&lost), false);
         check(Role::Manager, "ready", None, false);
+    }
+
+    #[test]
+    fn without_a_leader_the_hint_names_the_way_on() {
+        let check = |status: u16, message: &str, expected: bool| {
+            let error = EngineError::Refused { status, message: message.to_owned() };
+            let names_it = error.hint().is_some_and(|hint| hint.contains("docker swarm init --force-new-cluster"));
+            assert_eq!(names_it, expected, "{status} {message}");
+        };
+        let being_prepared = "This node is not a swarm manager. Manager is being prepared or has trouble connecting to \
+                              the cluster.";
+
+        check(503, &model::SwarmError::no_leader().message, true);
+        check(503, being_prepared, true);
+        check(503, "This node is not a swarm manager. Worker nodes can't be used", false);
+        check(404, "node x not found", false);
     }
 }

@@ -119,7 +119,14 @@ impl Ls {
     async fn run(self, global: &Global) -> Result<Exit> {
         let viewed = Viewed::open(global, self.name.as_deref())?;
         let report = status::report(&viewed).await;
-        global.printer().list(&report.nodes, |node| &node.hostname, status::table);
+        let printer = global.printer();
+        printer.list(&report.nodes, |node| &node.hostname, status::table);
+        if let Some(error) = &report.error {
+            printer.warning(&format!("the swarm cannot be asked: {error}"));
+        }
+        if let Some(hint) = &report.hint {
+            printer.hint(hint);
+        }
         Ok(Exit::Done)
     }
 }

@@ -8,7 +8,7 @@ use model::Role;
 use serde::Serialize;
 
 use super::open::Viewed;
-use super::{Exit, Global};
+use super::{Exit, Global, hint_of};
 use crate::cluster::{describe_counts, hostname};
 use crate::engine::SwarmNode;
 use crate::journal::{Stage, Step};
@@ -34,7 +34,10 @@ pub(super) struct Report {
     /// Whether every machine is a node that is well.
     is_well: bool,
     /// Why the swarm could not be asked, where it could not.
-    error: Option<String>,
+    pub(super) error: Option<String>,
+    /// What can be done about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
     pub(super) nodes: Vec<NodeRow>,
 }
 
@@ -69,6 +72,9 @@ impl Status {
             }
             format!("{text}\n{}", table(&report.nodes))
         });
+        if let Some(hint) = &report.hint {
+            printer.hint(hint);
+        }
         Ok(if report.is_well || report.state != Stage::Ready.as_str() { Exit::Done } else { Exit::Failed })
     }
 }
@@ -82,9 +88,9 @@ pub(super) async fn report(viewed: &Viewed) -> Report {
             Err(error) => Err(error),
         },
     };
-    let (seen, error) = match seen {
-        Ok(seen) => (seen, None),
-        Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+    let (seen, error, hint) = match seen {
+        Ok(seen) => (seen, None, None),
+        Err(error) => (Vec::new(), Some(format!("{error:#}")), hint_of(&error)),
     };
     let journal = &viewed.journal;
     let mut nodes: Vec<NodeRow> = journal
@@ -113,6 +119,7 @@ pub(super) async fn report(viewed: &Viewed) -> Report {
         owner: journal.owner.clone(),
         is_well,
         error,
+        hint,
         nodes,
     }
 }

@@ -12,6 +12,7 @@ mod cluster;
 mod faults;
 mod interrupted;
 mod life;
+mod recover;
 mod root;
 mod run;
 mod trust;
