@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Cluster, HeartbeatRequest, HeartbeatResponse, NodeHealth, SessionId, SessionMessage, SessionRequest, SwarmError,
+    Cluster, HeartbeatRequest, HeartbeatResponse, NodeHealth, Role, SessionId, SessionMessage, SessionRequest,
+    SwarmError,
 };
 use raft::Raft;
 use rand::RngExt;
@@ -92,6 +93,7 @@ impl Dispatcher {
             addr: Some(request.addr.ip().to_string()),
             description: Some(request.description),
             tls: None,
+            is_worker: caller.role == Role::Worker,
         };
         term.line().push(caller.node_id.clone(), change);
         Ok(stream)
@@ -121,7 +123,7 @@ impl DispatcherService for Dispatcher {
 
     async fn heartbeat(&self, caller: PeerIdentity, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
         let term = self.term()?;
-        term.beat(&caller.node_id, request, Instant::now()).map_err(rpc::to_status)?;
+        term.beat(&caller, request, Instant::now()).map_err(rpc::to_status)?;
         let period = self.store.view().cluster().map_or(DEFAULT_PERIOD, |cluster| heartbeat_period(cluster));
         let period_ms = u64::try_from(self.spread(period).as_millis()).unwrap_or(u64::MAX);
         Ok(HeartbeatResponse { period_ms })

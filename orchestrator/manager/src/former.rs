@@ -2,16 +2,18 @@
 //!
 //! One that comes back alone finds out by itself: nobody votes for it, and who led the beginning says why. Two of them
 //! may still have a quorum of the former group between them, and lead it, if this manager is not where they knew it.
-//! So they are told, where they were last, until they are in session with this leader.
+//! So they are told, where they were last, until they answer under another raft id, are members again, or show a worker's
+//! certificate. Being in session is not enough: a node may see this leader for a moment, and then follow the former
+//! group's; nor is having been told, which it may forget in a crash.
 //!
-//! Reads nodes. Writes nothing. Never tells a node that is in session, nor a member of raft.
+//! Reads nodes. Writes former memberships. Never tells a member of raft.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use model::{Node, NodeHealth, SwarmError};
+use model::{Node, SwarmError};
 use raft::{Peer, Raft};
-use store::Store;
+use store::{Store, Transaction};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -52,30 +54,46 @@ impl FormerManagers {
     async fn tell(&self, peer: &Peer) {
         match self.raft.tell_removed(peer).await {
             Ok(true) => info!(node = %peer.node_id, "told a former manager that raft has begun anew without it"),
-            Ok(false) => debug!(node = %peer.node_id, "the former manager knows that it is one no more"),
+            Ok(false) => match self.forget(peer).await {
+                Ok(()) => debug!(node = %peer.node_id, "the former manager knows that it is one no more"),
+                Err(error) => debug!(node = %peer.node_id, %error, "what a former manager knows cannot be written yet"),
+            },
             Err(error) => debug!(node = %peer.node_id, %error, "the former manager is not to be reached"),
         }
     }
+
+    /// Writes down that a node acts on its former membership no more.
+    async fn forget(&self, peer: &Peer) -> Result<(), SwarmError> {
+        let (id, raft_id) = (peer.node_id.clone(), peer.raft_id);
+        self.store
+            .update(move |tx: &mut Transaction| {
+                let former = tx.view().node(&id).and_then(|node| node.state.former_member.clone());
+                if former.is_none_or(|former| former.raft_id != raft_id) {
+                    return Ok(());
+                }
+                tx.update_node(&id, None, |node| node.state.former_member = None)
+            })
+            .await
+    }
 }
 
-/// Where a node was a member, if it was one and may not know yet that it is none.
+/// Where a node was a member, if it was one and may act on it still.
 fn unknowing(node: &Node) -> Option<Peer> {
-    let former = node.state.former_member.as_ref()?;
+    let former = node.state.former_member.as_ref().filter(|_| node.state.member.is_none())?;
     let hostname = node.state.description.as_ref().map(|description| description.hostname.clone()).unwrap_or_default();
-    let is_waiting = node.state.member.is_none() && node.state.status.state != NodeHealth::Ready;
-    is_waiting.then(|| Peer { raft_id: former.raft_id, node_id: node.id.clone(), addr: former.addr, hostname })
+    Some(Peer { raft_id: former.raft_id, node_id: node.id.clone(), addr: former.addr, hostname })
 }
 
 #[cfg(test)]
 mod tests {
-    use model::{Meta, NodeId, NodeSpec, NodeState, NodeStatus, RaftId, RaftMember};
+    use model::{Meta, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus, RaftId, RaftMember};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
     use super::*;
 
     #[test]
-    fn who_was_a_member_is_told_until_it_is_in_session_or_one_again() {
+    fn who_was_a_member_is_told_also_in_session_until_it_is_one_again() {
         let check = |state: NodeHealth, was_member: bool, is_member: bool, expected: bool| {
             let member = |id: u64| RaftMember { raft_id: RaftId(id), addr: "192.0.2.1:2377".parse().unwrap() };
             let state = NodeState {
@@ -91,9 +109,8 @@ mod tests {
         };
 
         check(NodeHealth::Down, true, false, true);
-        check(NodeHealth::Unknown, true, false, true);
-        check(NodeHealth::Ready, true, false, false);
-        check(NodeHealth::Down, true, true, false);
+        check(NodeHealth::Ready, true, false, true);
+        check(NodeHealth::Ready, true, true, false);
         check(NodeHealth::Down, false, false, false);
     }
 }

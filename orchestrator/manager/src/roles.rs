@@ -191,7 +191,12 @@ pub(crate) async fn record_member(
             if let Some(former) = former.filter(|former| member.as_ref().is_none_or(|now| now.raft_id != *former)) {
                 tx.update_cluster(None, |cluster| remember_removed(cluster, &[former]))?;
             }
-            tx.update_node(&id, None, |node| node.state.member = member)
+            tx.update_node(&id, None, |node| {
+                if member.is_some() {
+                    node.state.former_member = None;
+                }
+                node.state.member = member;
+            })
         })
         .await
 }

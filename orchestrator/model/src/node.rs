@@ -91,7 +91,7 @@ pub struct NodeState {
     pub member: Option<RaftMember>,
     /// The leader cannot reach it, while it is a manager.
     pub is_unreachable: bool,
-    /// The membership that it had when raft began anew without it; until it has been in session since, and so knows.
+    /// The membership that it had when raft began anew without it; until it is known to act on it no more.
     pub former_member: Option<RaftMember>,
 }
 

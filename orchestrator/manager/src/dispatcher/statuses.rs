@@ -25,6 +25,8 @@ pub(crate) struct StatusChange {
     pub(crate) description: Option<NodeDescription>,
     /// Its trust, if that is newer than its description.
     pub(crate) tls: Option<TlsInfo>,
+    /// It showed a worker's certificate, so it runs no manager.
+    pub(crate) is_worker: bool,
 }
 
 impl StatusChange {
@@ -35,6 +37,7 @@ impl StatusChange {
         self.addr = later.addr.or_else(|| self.addr.take());
         self.tls = later.tls.or_else(|| self.tls.take().filter(|_| later.description.is_none()));
         self.description = later.description.or_else(|| self.description.take());
+        self.is_worker |= later.is_worker;
     }
 
     /// Writes the change into a node; tells whether anything is different.
@@ -51,8 +54,7 @@ impl StatusChange {
         if let (Some(description), Some(tls)) = (&mut node.state.description, &self.tls) {
             description.tls.clone_from(tls);
         }
-        if self.state == NodeHealth::Ready {
-            // It is in session with this group, and knows by that what it is to it.
+        if self.is_worker {
             node.state.former_member = None;
         }
         before != node.state
@@ -137,6 +139,7 @@ mod tests {
             description: hostname
                 .map(|hostname| NodeDescription { hostname: hostname.to_owned(), ..NodeDescription::default() }),
             tls: None,
+            is_worker: false,
         }
     }
 
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_former_manager_that_is_ready_knows_that_it_is_one() {
+    fn a_former_manager_is_one_no_more_once_it_shows_a_workers_certificate() {
         let member = model::RaftMember { raft_id: model::RaftId(1), addr: "10.0.0.1:2377".parse().unwrap() };
         let mut node = Node {
             id: NodeId::generate(&mut StdRng::seed_from_u64(1)),
@@ -196,9 +199,11 @@ mod tests {
             state: NodeState { former_member: Some(member.clone()), ..NodeState::default() },
         };
 
-        change(NodeHealth::Down, None).apply(&mut node);
+        change(NodeHealth::Ready, None).apply(&mut node);
         assert_eq!(node.state.former_member, Some(member));
-        assert!(change(NodeHealth::Ready, None).apply(&mut node));
+        let mut shown = StatusChange { is_worker: true, ..change(NodeHealth::Ready, None) };
+        shown.merge(change(NodeHealth::Down, None));
+        assert!(shown.apply(&mut node));
         assert_eq!(node.state.former_member, None);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::stream;
 use gossip::GossipView;
 use model::{HeartbeatRequest, Node, NodeHealth, NodeId, Role, SessionId, SwarmError};
-use rpc::SessionStream;
+use rpc::{PeerIdentity, SessionStream};
 use store::{Event, Snapshot, Store, WatchError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -143,14 +143,17 @@ impl DispatcherTerm {
     }
 
     /// Takes a heartbeat.
-    pub(super) fn beat(&self, node: &NodeId, beat: HeartbeatRequest, now: Instant) -> Result<(), SwarmError> {
+    pub(super) fn beat(&self, caller: &PeerIdentity, beat: HeartbeatRequest, now: Instant) -> Result<(), SwarmError> {
+        let node = &caller.node_id;
+        let is_worker = caller.role == Role::Worker;
         let is_going = beat.is_leaving || beat.is_stopping;
         let (is_restarting, tls) = (beat.is_restarting, beat.tls.clone());
         let mut sessions = self.sessions();
         sessions.heartbeat(node, beat, now)?;
-        if let Some(tls) = tls {
+        let was_manager = self.store.view().node(node).is_some_and(|node| node.state.former_member.is_some());
+        if tls.is_some() || (is_worker && was_manager) {
             let (message, state) = (String::new(), NodeHealth::Ready);
-            let change = StatusChange { state, message, addr: None, description: None, tls: Some(tls) };
+            let change = StatusChange { state, message, addr: None, description: None, tls, is_worker };
             // While the sessions are held: a judgment that the node is down comes before it or after it.
             self.line.push(node.clone(), change);
         }
@@ -191,7 +194,7 @@ impl DispatcherTerm {
             };
             sessions.forget(&node.id);
             let (state, message) = (NodeHealth::Down, reason.to_owned());
-            let change = StatusChange { state, message, addr: None, description: None, tls: None };
+            let change = StatusChange { state, message, addr: None, description: None, tls: None, is_worker: false };
             self.line.push(node.id.clone(), change);
         }
     }
