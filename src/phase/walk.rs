@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::with_causes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -91,17 +92,6 @@ pub async fn backward(context: &Context, unreachable: Unreachable) -> Result<(),
     }
     context.progress.clear();
     Ok(())
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 async fn once(context: &Context, phase: &dyn Phase) -> Result<(), PhaseError> {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use ca::{Authority, NodeSubject};
 use model::{
     Cluster, IssueRequest, IssueResponse, Meta, Node, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus, Role,
-    RootsResponse, SwarmError,
+    RootsResponse, SwarmError, with_causes,
 };
 use raft::Raft;
 use rand::rngs::StdRng;
@@ -100,7 +100,7 @@ impl Certificates {
         csr: &str,
     ) -> Result<IssueResponse, SwarmError> {
         let root_ca = &cluster.state.root_ca;
-        let internal = |error: ca::CaError| SwarmError::internal(chain(&error));
+        let internal = |error: ca::CaError| SwarmError::internal(with_causes(&error));
         let signer = root_ca.signer().ok_or_else(|| SwarmError::internal("the swarm has no root certificate"))?;
         let authority = Authority::from_pem(signer.certificate, signer.key).map_err(internal)?;
         let subject = NodeSubject {
@@ -111,7 +111,7 @@ impl Certificates {
         };
         let mut certificate = authority
             .issue_node(csr, &subject, certificate_life(cluster), self.clock.now())
-            .map_err(|error| SwarmError::invalid(chain(&error)))?;
+            .map_err(|error| SwarmError::invalid(with_causes(&error)))?;
         certificate.extend(root_ca.node_links());
         Ok(IssueResponse { node_id, role, certificate, roots: root_ca.trusted() })
     }
@@ -135,15 +135,4 @@ impl CertificatesService for Certificates {
         require_leader(&self.raft)?;
         self.grant(caller, request).await.map_err(rpc::to_status)
     }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

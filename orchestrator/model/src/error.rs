@@ -80,3 +80,32 @@ impl SwarmError {
         )
     }
 }
+
+/// An error with its causes, on one line: for a message or an answer that has room for no more.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the outer one")]
+    struct Outer(#[source] SwarmError);
+
+    #[test]
+    fn an_error_is_shown_with_what_caused_it() {
+        let error = Outer(SwarmError::internal("the inner one"));
+
+        assert_eq!(with_causes(&error), "the outer one: the inner one");
+        assert_eq!(with_causes(&error.0), "the inner one");
+    }
+}

@@ -10,14 +10,14 @@
 
 use std::net::SocketAddr;
 
-use model::{CONTROL_PORT, ManagerPeer, RaftId, Role, SwarmError};
+use model::{CONTROL_PORT, ManagerPeer, RaftId, Role, SwarmError, with_causes};
 use raft::{KeySeal, RestingLog};
 use rand::rngs::StdRng;
 
 use crate::address::{LocalAddress, advertise_addr, data_path_addr, listen_addr};
 use crate::disk::{Disk, NodeFile};
 use crate::founding::{self, Addresses};
-use crate::record::{blocking, chain};
+use crate::record::blocking;
 use crate::{InitRequest, words};
 
 /// Checks whether a member may begin anew; gives the addresses that it will have.
@@ -81,7 +81,7 @@ pub(crate) async fn decide(
             .await;
     let is_empty = read
         .map_err(|error| SwarmError::internal(error.to_string()))?
-        .map_err(|error| SwarmError::internal(chain(&error)))?;
+        .map_err(|error| SwarmError::internal(with_causes(&error)))?;
     if is_empty {
         return Err(words::nothing_to_begin_with());
     }

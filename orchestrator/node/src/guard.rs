@@ -23,14 +23,13 @@ use std::time::Duration;
 use agent::AgentView;
 use links::KernelError;
 use links::nft::{self, Family};
-use model::{DATA_PATH_PORT, GOSSIP_PORT, ManagerPeer};
+use model::{DATA_PATH_PORT, GOSSIP_PORT, ManagerPeer, with_causes};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::disk::NodeFile;
-use crate::record::chain;
 
 /// After how long without a manager this node may be looked for from an address that it does not know.
 const LOST: Duration = Duration::from_secs(5);
@@ -72,7 +71,7 @@ impl Place {
     ) -> Result<T, String> {
         let place = Arc::clone(self);
         let asked = tokio::task::spawn_blocking(move || question(&place.name)).await;
-        asked.map_err(|error| error.to_string())?.map_err(|error| chain(&error))
+        asked.map_err(|error| error.to_string())?.map_err(|error| with_causes(&error))
     }
 
     async fn stands(self: &Arc<Self>) -> bool {

@@ -21,7 +21,7 @@ use agent::AgentView;
 use engine::Engine;
 use gossip::GossipView;
 use manager::{Access, Manager, ManagerParts, RaftTransport};
-use model::{ErrorKind, JoinRaftRequest, NodeId, RaftId, Role, SessionMessage};
+use model::{ErrorKind, JoinRaftRequest, NodeId, RaftId, Role, SessionMessage, with_causes};
 use raft::{DataKey, Peer, Raft, RaftSettings, RestingLog};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -37,7 +37,7 @@ use crate::ApiTls;
 use crate::api_tls::ApiCertificate;
 use crate::events;
 use crate::genesis::GenesisFile;
-use crate::record::{Record, chain};
+use crate::record::Record;
 use crate::sealing::Sealing;
 
 /// How long the leader may take to let a manager into raft: dialing back and catching up.
@@ -354,7 +354,7 @@ impl Managing {
             }
             stands = does_stand(&store.view());
         }
-        self.record.disk.forget_genesis().map_err(|error| chain(&error))?;
+        self.record.disk.forget_genesis().map_err(|error| with_causes(&error))?;
         self.record.change(|node| node.begins_anew = false).await.map_err(|error| error.message)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use agent::IdentityKeeper;
 use async_trait::async_trait;
-use model::{Role, SwarmError};
+use model::{Role, SwarmError, with_causes};
 use rpc::Identity;
 
 use crate::disk::{Disk, DiskError, NodeFile};
@@ -65,16 +65,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
 ) -> Result<T, SwarmError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| SwarmError::internal(error.to_string()))?.map_err(|error| SwarmError::internal(chain(&error)))
-}
-
-/// An error with its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    done.map_err(|error| SwarmError::internal(error.to_string()))?
+        .map_err(|error| SwarmError::internal(with_causes(&error)))
 }

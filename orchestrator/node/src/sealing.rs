@@ -5,14 +5,13 @@
 use std::time::Duration;
 
 use ca::UnlockKey;
-use model::{Secret, SwarmError};
+use model::{Secret, SwarmError, with_causes};
 use store::{Store, WatchError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::keyring::{Followed, Keyring};
-use crate::record::chain;
 
 /// Before keys that could not be written are written again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -54,7 +53,7 @@ impl Sealing {
                 let keyring = self.keyring.clone();
                 let follow = move || keyring.follow(version, unlock_key.as_ref());
                 match tokio::task::spawn_blocking(follow).await {
-                    Ok(followed) => followed.map_err(|error| chain(&error)),
+                    Ok(followed) => followed.map_err(|error| with_causes(&error)),
                     Err(panic) => Err(panic.to_string()),
                 }
             }

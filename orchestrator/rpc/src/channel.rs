@@ -21,7 +21,7 @@ use http::Uri;
 use http_body_util::BodyExt;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use model::NodeId;
+use model::{NodeId, with_causes};
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -229,7 +229,7 @@ impl Driver {
         let Opened { link, connection, chain, life } = match self.open(&snapshot, tasks.weak()).await {
             Ok(opened) => opened,
             Err(error) => {
-                debug!(addr = %self.addr, error = %text(&error), "failed to connect");
+                debug!(addr = %self.addr, error = %with_causes(&error), "failed to connect");
                 *lock(&self.slot) = Slot::Idle;
                 report.send_replace(Some(Err(error)));
                 return;
@@ -247,7 +247,7 @@ impl Driver {
         };
         tokio::select! {
             result = served => {
-                let error = result.err().map(|error| text(&error));
+                let error = result.err().map(|error| with_causes(&error));
                 debug!(addr = %self.addr, error, "connection ended");
             }
             () = distrusted(&mut self.changes, |verifier| verifier.still_trusts_server(&chain)) => {
@@ -285,19 +285,7 @@ struct Opened {
 }
 
 fn broken(error: &(dyn std::error::Error + 'static)) -> Status {
-    Status::unavailable(text(error))
-}
-
-/// An error with its causes, in one line.
-fn text(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    Status::unavailable(with_causes(error))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

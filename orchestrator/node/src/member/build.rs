@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use agent::{Agent, AgentParts, Farewell, Remote};
-use model::{GOSSIP_PORT, Role, SwarmError};
+use model::{GOSSIP_PORT, Role, SwarmError, with_causes};
 use rpc::{Connector, TlsState, Trust};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use crate::acquaintance::Acquaintance;
 use crate::disk::NodeFile;
 use crate::genesis::GenesisFile;
 use crate::guard::Guard;
-use crate::record::{Record, blocking, chain};
+use crate::record::{Record, blocking};
 use crate::settings::Parts;
 
 /// What a member is assembled from.
@@ -51,7 +51,7 @@ impl Member {
         let genesis = blocking(move || disk.genesis()).await?;
         let acquaintance = Acquaintance::read(&record.disk, genesis.as_ref()).await?;
         let unusable = |error: &dyn std::error::Error| {
-            SwarmError::internal(format!("the node's certificate cannot be used: {}", chain(error)))
+            SwarmError::internal(format!("the node's certificate cannot be used: {}", with_causes(error)))
         };
         let certificate = ca::CertificateInfo::from_pem(&identity.certificate_pem).map_err(|error| unusable(&error))?;
         if certificate.role == Role::Worker {

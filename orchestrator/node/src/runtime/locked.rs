@@ -1,11 +1,11 @@
 //! A manager whose keys are locked: it waits for the unlock key, and runs nothing until it has it.
 
+use model::with_causes;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Command, DiskError, MemberEnd, NodeRuntime, Waiting};
 use crate::keyring::{Found, Keyring};
-use crate::record::chain;
 use crate::words;
 
 impl NodeRuntime {
@@ -25,7 +25,7 @@ impl NodeRuntime {
         // So that it can be unlocked from where its operator is. A manager that runs has a certificate of its own.
         match self.disk.api_tls() {
             Ok(tls) => drop(self.parts.api_tls.send_replace(tls)),
-            Err(error) => error!(error = chain(&error), "2376 is not served before the node is unlocked"),
+            Err(error) => error!(error = with_causes(&error), "2376 is not served before the node is unlocked"),
         }
         self.parts.shared.show_locked(&node);
         loop {

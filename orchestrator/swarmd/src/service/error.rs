@@ -1,11 +1,10 @@
 //! Why a service command was refused, and what the user can do about it.
 
-use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use links::KernelError;
-use model::{ErrorKind, ServiceRefusal};
+use model::{ErrorKind, ServiceRefusal, with_causes};
 
 use super::ports::Holder;
 use crate::installation::InstallationError;
@@ -101,19 +100,7 @@ impl ServiceError {
 
     /// What is printed.
     pub(crate) fn refusal(&self) -> ServiceRefusal {
-        ServiceRefusal { kind: self.kind(), error: self.text(), hint: self.hint() }
-    }
-
-    /// The message with its causes: they all go into the one line that is printed.
-    fn text(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        ServiceRefusal { kind: self.kind(), error: with_causes(self), hint: self.hint() }
     }
 
     fn kind(&self) -> ErrorKind {
