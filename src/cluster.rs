@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use driver::{ClusterId, ClusterRequest, FirewallRule, OptionValue, Options, Protocol, RuleSource};
+use driver::{FirewallRule, OptionValue, Options, Protocol, RuleSource};
 use model::Role;
 use serde::{Deserialize, Serialize};
 
@@ -119,19 +119,6 @@ impl ClusterSpec {
         format!("{}-{}", self.name, hostname(number))
     }
 
-    /// What the cluster asks of its provider as a whole.
-    pub fn request(&self, id: &ClusterId, owner: &str) -> ClusterRequest {
-        ClusterRequest {
-            id: id.clone(),
-            name: self.name.clone(),
-            owner: owner.to_owned(),
-            managers: self.managers,
-            workers: self.workers,
-            firewall: firewall_rules(),
-            options: self.options.clone(),
-        }
-    }
-
     /// What would change from `self` to `other`, one line each; empty where they are the same.
     pub fn difference(&self, other: &Self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -177,7 +164,7 @@ pub fn check_name(name: &str) -> Result<(), InvalidSpec> {
 }
 
 /// What is let in: what the members say to each other and nobody else to them, and the operator's ways in.
-fn firewall_rules() -> Vec<FirewallRule> {
+pub(crate) fn firewall_rules() -> Vec<FirewallRule> {
     [
         (Protocol::Tcp, model::CONTROL_PORT, RuleSource::Members),
         (Protocol::Tcp, model::GOSSIP_PORT, RuleSource::Members),

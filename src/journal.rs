@@ -17,7 +17,7 @@ pub mod lock;
 
 use std::collections::BTreeMap;
 
-use driver::{ClusterId, Instance, InstanceId, Network};
+use driver::{ClusterId, ClusterRequest, Instance, InstanceId, Network};
 use jiff::Timestamp;
 use model::{NodeId, Role};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub use file::JournalError;
 pub use ledger::Ledger;
 pub use lock::{ClusterLock, LockError};
 
-use crate::cluster::{ClusterSpec, hostname};
+use crate::cluster::{ClusterSpec, firewall_rules, hostname};
 
 /// The only format of journals so far.
 pub const JOURNAL_FORMAT: u32 = 1;
@@ -44,6 +44,9 @@ pub struct Journal {
     pub owner: String,
     /// When it was begun.
     pub created_at: Timestamp,
+    /// When its time is up; absent where it stays until somebody destroys it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
     /// How far it is as a whole.
     pub stage: Stage,
     /// The network and firewall.
@@ -140,6 +143,7 @@ impl Journal {
             spec,
             owner,
             created_at,
+            expires: None,
             stage: Stage::Creating,
             network: NetworkRecord::Absent,
             machines: BTreeMap::new(),
@@ -168,6 +172,21 @@ impl Journal {
             matches.next().filter(|_| matches.next().is_none())
         };
         by_name.or_else(by_id).map(|(number, machine)| (*number, machine))
+    }
+
+    /// What the cluster asks of its provider as a whole.
+    pub fn request(&self) -> ClusterRequest {
+        ClusterRequest {
+            id: self.id.clone(),
+            name: self.spec.name.clone(),
+            owner: self.owner.clone(),
+            created_at: self.created_at,
+            expires: self.expires,
+            managers: self.spec.managers,
+            workers: self.spec.workers,
+            firewall: firewall_rules(),
+            options: self.spec.options.clone(),
+        }
     }
 
     /// The provider's ids of all machines that are known to exist.

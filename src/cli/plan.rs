@@ -11,7 +11,7 @@ use super::arguments::{DriverFlags, SpecArguments};
 use super::{Exit, Global, open};
 use crate::cluster::{ClusterSpec, check_name};
 use crate::home::Home;
-use crate::journal::file;
+use crate::journal::{Journal, file};
 use crate::plan::{PlannedMachine, plan};
 use crate::{config, providers};
 
@@ -46,7 +46,7 @@ impl Plan {
         let plan = plan(&spec, journal.as_ref());
         let driver = providers::find(&spec.provider)?.driver(&spec.options, &home, &open::dialer())?;
         let id = journal.as_ref().map_or_else(|| ClusterId("not-made-yet".to_owned()), |journal| journal.id.clone());
-        let request = spec.request(&id, "nobody");
+        let request = Journal::begin(id, spec.clone(), "nobody".to_owned(), jiff::Timestamp::now()).request();
         let estimate = driver
             .estimate(&request)
             .await
@@ -90,7 +90,10 @@ fn text(shown: &Shown) -> String {
             let _ = writeln!(text, "  {call}");
         }
     }
-    let price = estimate.price_per_hour.as_deref().unwrap_or("nothing");
+    let price = estimate.price.as_ref().map_or_else(
+        || "nothing".to_owned(),
+        |price| format!("{:.4} {} an hour (prices of {})", price.per_hour, price.currency, price.as_of),
+    );
     let _ = writeln!(text, "\nMachines answer after about {} s; it costs {price}", estimate.seconds);
     text
 }

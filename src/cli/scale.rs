@@ -97,8 +97,7 @@ pub(super) async fn apply(global: &Global, opened: &Opened, spec: ClusterSpec, g
 /// Asks provider and bundle whether they can, before the wish is written down.
 async fn check(context: &Context, spec: &ClusterSpec) -> Result<()> {
     phase::agent_file(context)?;
-    let journal = context.journal();
-    let request = spec.request(&journal.id, &journal.owner);
+    let request = Journal { spec: spec.clone(), ..Journal::clone(&context.journal()) }.request();
     let checked = context.driver.preflight(&request).await;
     checked.with_context(|| format!("failed to use provider `{}`", spec.provider))?;
     Ok(())

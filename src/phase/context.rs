@@ -98,8 +98,7 @@ impl Context {
 
     /// What the cluster asks of its provider.
     pub fn request(&self) -> ClusterRequest {
-        let journal = self.journal();
-        journal.spec.request(&journal.id, &journal.owner)
+        self.journal().request()
     }
 
     /// The swarm, by way of its managers.

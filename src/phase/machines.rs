@@ -85,8 +85,9 @@ pub fn agent_file(context: &Context) -> Result<Option<PathBuf>, EngineError> {
 fn requests(context: &Context, journal: &Journal) -> Result<Vec<MachineRequest>, PhaseError> {
     let agent = agent_file(context)?;
     let authorized_key = read_ssh_public_key(context.ledger.folder())?;
+    let mark = context.request().mark();
     let request = |number: u32| MachineRequest {
-        cluster: journal.id.clone(),
+        mark: mark.clone(),
         name: journal.spec.machine_name(number),
         hostname: crate::cluster::hostname(number),
         number,
@@ -96,6 +97,7 @@ fn requests(context: &Context, journal: &Journal) -> Result<Vec<MachineRequest>,
         }
         .to_owned(),
         user_data: None,
+        host_key: None,
         authorized_key: authorized_key.clone(),
         agent: agent.clone(),
         options: journal.spec.options.clone(),

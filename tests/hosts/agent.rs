@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use driver::conformance::{cluster_request, machine_request};
 use driver::{Access, ClusterId, ClusterRequest, Driver, Instance, MachineRequest, OptionValue, Options, Silent};
 use model::{InstallRequest, ServiceReport};
 use reach::{AGENT_PATH, Dialer, ServiceError, Session, Upload, service};
@@ -66,29 +67,11 @@ fn open(hosts: &Hosts, user: &str) -> Arc<dyn Driver> {
 }
 
 fn request() -> ClusterRequest {
-    ClusterRequest {
-        id: ClusterId(MARK.into()),
-        name: "lab".into(),
-        owner: "tester@workstation".into(),
-        managers: 1,
-        workers: 0,
-        firewall: Vec::new(),
-        options: Options::default(),
-    }
+    ClusterRequest { managers: 1, workers: 0, ..cluster_request(MARK, "lab") }
 }
 
 fn machine() -> MachineRequest {
-    MachineRequest {
-        cluster: ClusterId(MARK.into()),
-        name: "lab-node-1".into(),
-        hostname: "node-1".into(),
-        number: 1,
-        group: "managers".into(),
-        user_data: None,
-        authorized_key: None,
-        agent: None,
-        options: Options::default(),
-    }
+    MachineRequest { group: "managers".into(), ..machine_request(&request(), 1) }
 }
 
 fn install(mark: &str) -> InstallRequest {

@@ -104,6 +104,22 @@ impl DriverError {
         }
     }
 
+    /// The same failure once it has been tried often enough: nobody tries again.
+    #[must_use]
+    pub fn into_final(self) -> Self {
+        match self {
+            Self::Provider { action, source, .. } => Self::Provider { action, is_transient: false, source },
+            throttled @ Self::Throttled { .. } => Self::provider("get an answer in time", throttled),
+            Self::InvalidOption { .. }
+            | Self::Unmet { .. }
+            | Self::QuotaExhausted { .. }
+            | Self::NoSuchMachine { .. }
+            | Self::Unsupported { .. }
+            | Self::Interrupted { .. }
+            | Self::TimedOut { .. } => self,
+        }
+    }
+
     /// Whether trying the same call again may help.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -6,12 +6,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 pub mod keep;
 mod machine;
+mod mark;
 mod options;
+mod pace;
 mod resource;
 mod retry;
 mod wait;
@@ -23,10 +26,12 @@ use jiff::Timestamp;
 
 pub use error::DriverError;
 pub use machine::{Access, Console, Instance, InstanceId, InstanceState, MachineRequest, SshAccess};
+pub use mark::{Mark, TAG_CLUSTER, TAG_CREATED, TAG_EXPIRES, TAG_ID, TAG_OWNER};
 pub use options::{OptionSpec, OptionValue, Options};
+pub use pace::{Pace, Rate};
 pub use resource::{
-    Capabilities, ClusterId, ClusterRequest, Estimate, FirewallRule, Network, Preflight, Progress, Protocol, Resource,
-    RuleSource, Silent,
+    Capabilities, ClusterId, ClusterRequest, Estimate, Expiry, FirewallRule, Network, Preflight, Price, Progress,
+    Protocol, Resource, RuleSource, Silent,
 };
 pub use retry::{Backoff, retry};
 pub use wait::{Wait, wait_until};
@@ -68,12 +73,17 @@ pub trait Driver: Debug + Send + Sync {
     /// The console of a machine, for diagnosis.
     async fn console(&self, id: &InstanceId) -> Result<Console, DriverError>;
 
-    /// Destroys machines with all that came with them.
+    /// Destroys machines with all that came with them. On return none of them is charged any more; some may still be
+    /// vanishing.
     async fn destroy(&self, ids: &[InstanceId]) -> Result<(), DriverError>;
 
-    /// Removes what [`ensure_network`](Driver::ensure_network) made.
+    /// Removes what [`ensure_network`](Driver::ensure_network) made, once the machines that vanish from it are gone; one
+    /// with machines in it that stay is left and refused, unless the driver
+    /// [removes the machines with it](Capabilities::removes_machines_with_network). On return the provider needs to be
+    /// asked no more; what it is still removing is found as vanishing.
     async fn remove_network(&self, cluster: &ClusterId) -> Result<(), DriverError>;
 
-    /// Everything at the provider that carries this cluster's mark; with `None`, of every cluster.
+    /// Everything at the provider that carries this cluster's mark; with `None`, of every cluster. What is vanishing
+    /// is in it.
     async fn find(&self, cluster: Option<&ClusterId>) -> Result<Vec<Resource>, DriverError>;
 }

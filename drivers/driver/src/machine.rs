@@ -20,8 +20,8 @@ impl fmt::Display for InstanceId {
 /// One machine to create.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineRequest {
-    /// The cluster that the machine belongs to.
-    pub cluster: crate::ClusterId,
+    /// What the machine and all that is made with it carries.
+    pub mark: crate::Mark,
     /// Its name at the provider: `<cluster>-node-N`.
     pub name: String,
     /// Its host name: `node-N`.
@@ -32,6 +32,8 @@ pub struct MachineRequest {
     pub group: String,
     /// What cloud-init is given, where the provider takes any.
     pub user_data: Option<String>,
+    /// The host key (OpenSSH public key) that the user-data hands to the machine, until it makes one of its own.
+    pub host_key: Option<String>,
     /// The public key (OpenSSH) that may log in.
     pub authorized_key: Option<String>,
     /// The agent's binary on this workstation, for providers whose machines start with it.

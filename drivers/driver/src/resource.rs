@@ -3,9 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{InstanceId, Options};
+use crate::{InstanceId, Mark, Options};
 
 /// The mark of a cluster, carried by every resource: unique for ever, unlike its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,14 +28,32 @@ pub struct ClusterRequest {
     pub name: String,
     /// Who owns it: `user@workstation`.
     pub owner: String,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// When its time is up; absent where it stays until somebody destroys it.
+    pub expires: Option<Timestamp>,
     /// How many managers there shall be.
     pub managers: u32,
     /// How many workers there shall be.
     pub workers: u32,
-    /// The rules between the members and from outside.
+    /// The rules between the members and from outside. A driver with a firewall of its own is given the operator's
+    /// address as a prefix, never as [`RuleSource::Operator`].
     pub firewall: Vec<FirewallRule>,
     /// The provider's own options.
     pub options: Options,
+}
+
+impl ClusterRequest {
+    /// What every resource of the cluster carries.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            cluster: self.id.clone(),
+            name: self.name.clone(),
+            owner: self.owner.clone(),
+            created_at: self.created_at,
+            expires: self.expires,
+        }
+    }
 }
 
 /// What may reach the machines.
@@ -80,8 +99,8 @@ pub struct Capabilities {
     pub has_batch_create: bool,
     /// Machines can be stopped and started.
     pub has_stop_start: bool,
-    /// It ends machines by itself when their time is up.
-    pub has_expiry: bool,
+    /// Who ends machines when their time is up.
+    pub expiry: Expiry,
     /// It hands machines the host key that we chose.
     pub has_pinned_host_keys: bool,
     /// It has spot machines.
@@ -90,6 +109,23 @@ pub struct Capabilities {
     pub machines_are_given: bool,
     /// It has a firewall of its own before the machines.
     pub has_firewall: bool,
+    /// Its machines run cloud-init on the user-data that they are given.
+    pub has_user_data: bool,
+    /// Removing the network takes the machines in it along, in one call.
+    pub removes_machines_with_network: bool,
+}
+
+/// Who ends machines when their time is up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expiry {
+    /// Nobody: what is left over costs money until somebody destroys it.
+    #[default]
+    Nobody,
+    /// The provider, without the machine's help.
+    Provider,
+    /// The machine powers itself off, which destroys it at this provider. Root on the machine can prevent it.
+    Machine,
 }
 
 /// What preflight found.
@@ -104,12 +140,27 @@ pub struct Preflight {
 /// What a request takes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
+    /// The resources that it would make, one line each: `3 x t3.small (managers)`.
+    pub resources: Vec<String>,
     /// The calls, one line each, in order.
     pub calls: Vec<String>,
+    /// Those of the calls that wait for one another: the shortest time that creating takes.
+    pub path: Vec<String>,
     /// Seconds until the last machine answers.
     pub seconds: f64,
-    /// Price by the hour, with its currency and the date of the table; absent where nothing is charged.
-    pub price_per_hour: Option<String>,
+    /// What it costs; absent where nothing is charged.
+    pub price: Option<Price>,
+}
+
+/// What something costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Price {
+    /// By the hour, all machines with their disks and addresses, without traffic.
+    pub per_hour: f64,
+    /// The currency (ISO 4217).
+    pub currency: String,
+    /// The day on which the table was made (ISO 8601): prices change.
+    pub as_of: String,
 }
 
 /// The network that the machines share.
@@ -124,7 +175,7 @@ pub struct Network {
 }
 
 /// Something at the provider that carries a cluster's mark.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resource {
     /// The cluster whose mark it carries.
     pub cluster: ClusterId,
@@ -136,6 +187,34 @@ pub struct Resource {
     pub name: String,
     /// Its instance id, where it is a machine.
     pub instance: Option<InstanceId>,
+    /// Who owns the cluster, where the mark tells.
+    pub owner: Option<String>,
+    /// When the cluster was begun, where the mark tells.
+    pub created_at: Option<Timestamp>,
+    /// When its time is up, where the mark tells.
+    pub expires: Option<Timestamp>,
+    /// What it costs, where the driver knows.
+    pub price: Option<Price>,
+    /// The provider is removing it already; nothing more need be asked of it.
+    pub is_vanishing: bool,
+}
+
+impl Resource {
+    /// A resource of which nothing is known but whose it is, what it is and what it is called.
+    pub fn new(cluster: ClusterId, kind: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            cluster,
+            cluster_name: None,
+            kind: kind.into(),
+            name: name.into(),
+            instance: None,
+            owner: None,
+            created_at: None,
+            expires: None,
+            price: None,
+            is_vanishing: false,
+        }
+    }
 }
 
 /// Hears what a driver is doing while it does it.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use driver::{
-    Access, Capabilities, ClusterId, ClusterRequest, Console, Driver, DriverError, Estimate, Instance, InstanceId,
-    InstanceState, MachineRequest, Network, Options, Preflight, Progress, Resource,
+    Access, Capabilities, ClusterId, ClusterRequest, Console, Driver, DriverError, Estimate, Expiry, Instance,
+    InstanceId, InstanceState, MachineRequest, Network, Options, Preflight, Progress, Resource,
 };
 use jiff::Timestamp;
 
@@ -86,7 +86,12 @@ impl Fake {
 #[async_trait]
 impl Driver for Fake {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { has_batch_create: true, has_stop_start: true, has_expiry: true, ..Capabilities::default() }
+        Capabilities {
+            has_batch_create: true,
+            has_stop_start: true,
+            expiry: Expiry::Provider,
+            ..Capabilities::default()
+        }
     }
 
     async fn preflight(&self, _request: &ClusterRequest) -> Result<Preflight, DriverError> {
@@ -98,9 +103,9 @@ impl Driver for Fake {
         self.perform(Call::Estimate, |_, _| Ok(())).await?;
         let machines = request.managers + request.workers;
         Ok(Estimate {
+            resources: vec!["1 network".to_owned(), format!("{machines} machines")],
             calls: vec![format!("ensure network of `{}`", request.name), format!("create {machines} machines")],
-            seconds: 0.0,
-            price_per_hour: None,
+            ..Estimate::default()
         })
     }
 
@@ -193,7 +198,9 @@ fn ensure_network(state: &mut State, request: &ClusterRequest) -> Result<Network
     state.clusters.entry(request.id.clone()).or_insert_with(|| ClusterRecord {
         name: request.name.clone(),
         slot,
-        expires: None,
+        owner: Some(request.owner.clone()),
+        created_at: Some(request.created_at),
+        expires: request.expires,
     });
     Ok(Network {
         cluster: request.id.clone(),
@@ -248,19 +255,21 @@ fn change(
 
 fn find(state: &State, wanted: Option<&ClusterId>) -> Vec<Resource> {
     let is_wanted = |cluster: &ClusterId| wanted.is_none_or(|wanted| wanted == cluster);
-    let networks = state.clusters.iter().map(|(id, cluster)| Resource {
-        cluster: id.clone(),
-        cluster_name: Some(cluster.name.clone()),
-        kind: "network".to_owned(),
-        name: format!("{}-network", cluster.name),
-        instance: None,
-    });
+    let marked = |id: &ClusterId, kind: &str, name: String| {
+        let cluster = state.clusters.get(id);
+        Resource {
+            cluster_name: cluster.map(|cluster| cluster.name.clone()),
+            owner: cluster.and_then(|cluster| cluster.owner.clone()),
+            created_at: cluster.and_then(|cluster| cluster.created_at),
+            expires: cluster.and_then(|cluster| cluster.expires),
+            ..Resource::new(id.clone(), kind, name)
+        }
+    };
+    let networks =
+        state.clusters.iter().map(|(id, cluster)| marked(id, "network", format!("{}-network", cluster.name)));
     let machines = state.machines.iter().map(|(id, machine)| Resource {
-        cluster: machine.cluster.clone(),
-        cluster_name: state.clusters.get(&machine.cluster).map(|cluster| cluster.name.clone()),
-        kind: "machine".to_owned(),
-        name: machine.name.clone(),
         instance: Some(id.clone()),
+        ..marked(&machine.cluster, "machine", machine.name.clone())
     });
     networks.chain(machines).filter(|resource| is_wanted(&resource.cluster)).collect()
 }

@@ -27,6 +27,12 @@ pub(crate) struct ClusterRecord {
     pub(crate) name: String,
     /// Which prefix it has: `198.18.<slot>.0/24`.
     pub(crate) slot: u8,
+    /// Whose it is.
+    #[serde(default)]
+    pub(crate) owner: Option<String>,
+    /// When it was begun.
+    #[serde(default)]
+    pub(crate) created_at: Option<Timestamp>,
     /// When the provider ends its machines.
     pub(crate) expires: Option<Timestamp>,
 }

@@ -140,7 +140,7 @@ impl Generic {
     async fn claim(&self, seen: &Seen, machine: &MachineRequest, address: IpAddr) -> Result<Instance, DriverError> {
         let cluster = machine.name.strip_suffix(&format!("-{}", machine.hostname)).unwrap_or(&machine.name);
         let record = HostRecord {
-            mark: machine.cluster.clone(),
+            mark: machine.mark.cluster.clone(),
             cluster: cluster.to_owned(),
             name: machine.name.clone(),
             address,
@@ -280,7 +280,7 @@ impl Driver for Generic {
     async fn estimate(&self, request: &ClusterRequest) -> Result<Estimate, DriverError> {
         let wanted = usize::try_from(request.managers + request.workers).unwrap_or(usize::MAX);
         let calls = self.given.hosts.iter().take(wanted).map(|host| format!("SSH to {host}: claim it")).collect();
-        Ok(Estimate { calls, seconds: 1.0, price_per_hour: None })
+        Ok(Estimate { calls, seconds: 1.0, ..Estimate::default() })
     }
 
     async fn ensure_network(&self, request: &ClusterRequest) -> Result<Network, DriverError> {
@@ -402,20 +402,16 @@ fn resource(seen: &Seen) -> Option<Resource> {
     let instance = Some(seen.host.id());
     if let Some(record) = &seen.facts.record {
         return Some(Resource {
-            cluster: record.mark.clone(),
             cluster_name: Some(record.cluster.clone()),
-            kind: "machine".to_owned(),
-            name: record.name.clone(),
             instance,
+            ..Resource::new(record.mark.clone(), "machine", record.name.clone())
         });
     }
     let (mark, cluster) = seen.facts.agent.as_ref()?;
     Some(Resource {
-        cluster: mark.clone(),
         cluster_name: Some(cluster.clone()),
-        kind: "agent".to_owned(),
-        name: seen.host.to_string(),
         instance,
+        ..Resource::new(mark.clone(), "agent", seen.host.to_string())
     })
 }
 

@@ -79,7 +79,7 @@ impl Driver for Local {
                 format!("start {machines} machines, each in namespaces of its own"),
             ],
             seconds: 0.1 + 0.02 * f64::from(machines),
-            price_per_hour: None,
+            ..Estimate::default()
         })
     }
 
@@ -259,11 +259,8 @@ fn destroy(state: &State, ids: &[InstanceId]) -> Result<(), DriverError> {
 fn find(state: &State, wanted: Option<&ClusterId>) -> Result<Vec<Resource>, DriverError> {
     let mut found = Vec::new();
     let resource = |cluster: &ClusterId, record: &Option<ClusterRecord>, kind: &str, name: String| Resource {
-        cluster: cluster.clone(),
         cluster_name: record.as_ref().map(|record| record.name.clone()),
-        kind: kind.to_owned(),
-        name,
-        instance: None,
+        ..Resource::new(cluster.clone(), kind, name)
     };
     let clusters = state.clusters()?;
     for cluster in &clusters {

@@ -25,7 +25,7 @@ enum Column {
 use Column::{Development, Node, Shared, Workstation};
 
 /// The floors, as ARCHITECTURE.md draws them.
-const FLOORS: [(&str, Column, u8); 26] = [
+const FLOORS: [(&str, Column, u8); 31] = [
     ("model", Shared, 0),
     ("ca", Shared, 1),
     ("links", Shared, 1),
@@ -34,6 +34,9 @@ const FLOORS: [(&str, Column, u8); 26] = [
     ("local", Workstation, 4),
     ("generic", Workstation, 4),
     ("fake", Workstation, 4),
+    ("aws", Workstation, 4),
+    ("azure", Workstation, 4),
+    ("gcp", Workstation, 4),
     ("swarmup", Workstation, 5),
     ("rpc", Node, 2),
     ("raft", Node, 3),
@@ -47,6 +50,8 @@ const FLOORS: [(&str, Column, u8); 26] = [
     ("swarmd", Node, 8),
     ("xtask", Development, 0),
     ("tests", Development, 9),
+    ("fake-azure", Development, 9),
+    ("fake-gcp", Development, 9),
     ("sim", Development, 9),
     ("network", Node, 3),
     ("runtime", Node, 3),
@@ -56,11 +61,17 @@ const FLOORS: [(&str, Column, u8); 26] = [
 
 /// What a floor would allow, and the house does not: a driver knows its provider only, and the machines of no other
 /// driver than `generic` are given, so that they must be reached to be made.
-const EXCEPTIONS: [(&str, &str, &str); 5] = [
+const EXCEPTIONS: [(&str, &str, &str); 11] = [
     ("local", "reach", "its machines are namespaces, not hosts to log in to"),
     ("fake", "reach", "its machines are in memory"),
     ("generic", "links", "its machines are other computers"),
     ("fake", "links", "its machines are in memory"),
+    ("aws", "reach", "its machines are reached once they exist, by others"),
+    ("aws", "links", "its machines are other computers"),
+    ("azure", "reach", "its machines are reached once they exist, by others"),
+    ("azure", "links", "its machines are other computers"),
+    ("gcp", "reach", "its machines are reached once they exist, by others"),
+    ("gcp", "links", "its machines are other computers"),
     ("swarmup", "links", "what it does to the kernel it does through a driver"),
 ];
 

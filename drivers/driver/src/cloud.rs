@@ -1,0 +1,104 @@
+//! What the drivers of clouds have in common: the names of their options, so that one flag means the same at each, and
+//! the sizes that every provider has a machine for.
+
+use std::str::FromStr;
+
+use crate::{DriverError, OptionSpec, Options};
+
+/// Where the machines stand.
+pub const REGION: &str = "region";
+/// The zones of the region, in turn.
+pub const ZONE: &str = "zone";
+/// How large a machine is: [`Size`].
+pub const SIZE: &str = "size";
+/// The provider's own machine types, in order of preference.
+pub const TYPE: &str = "machine-type";
+/// The image that machines start from.
+pub const IMAGE: &str = "image";
+/// The user of the image that may log in and use sudo.
+pub const USER: &str = "ssh-user";
+/// The architecture of the machines: `x86_64` or `aarch64`.
+pub const ARCH: &str = "arch";
+/// The size of a machine's disk.
+pub const DISK: &str = "disk-gb";
+/// A network that exists already.
+pub const NETWORK: &str = "network";
+/// Whether machines are spot machines.
+pub const SPOT: &str = "spot";
+/// Whether the operator reaches machines by their private addresses, and they get no public ones.
+pub const PRIVATE: &str = "private-address";
+
+/// The declaration of the size, the same at every provider.
+pub const SIZE_OPTION: OptionSpec = OptionSpec {
+    name: SIZE,
+    env: Some("SWARMUP_SIZE"),
+    value_name: "small|medium|large",
+    default: Some("small"),
+    is_repeated: false,
+    help: "How large the machines are: 2 cores with 2, 4 or 8 GB",
+};
+
+/// How large a machine is, where its type is not named: two cores, and 2, 4 or 8 GB of memory or the next more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Size {
+    /// 2 GB.
+    Small,
+    /// 4 GB.
+    Medium,
+    /// 8 GB.
+    Large,
+}
+
+impl FromStr for Size {
+    type Err = DriverError;
+
+    fn from_str(text: &str) -> Result<Self, DriverError> {
+        match text {
+            "small" => Ok(Self::Small),
+            "medium" => Ok(Self::Medium),
+            "large" => Ok(Self::Large),
+            other => Err(DriverError::InvalidOption {
+                option: SIZE.to_owned(),
+                reason: format!("`{other}` is none of small, medium, large"),
+            }),
+        }
+    }
+}
+
+impl Options {
+    /// An option that is `true`, `false` or absent, which means `false`.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn is_set(&self, name: &str) -> Result<bool, DriverError> {
+        match self.one(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(DriverError::InvalidOption {
+                option: name.to_owned(),
+                reason: format!("`{other}` is neither true nor false"),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OptionValue;
+
+    #[test]
+    fn a_size_is_one_of_three() {
+        assert_eq!("medium".parse::<Size>().unwrap(), Size::Medium);
+        assert!("huge".parse::<Size>().unwrap_err().to_string().contains("small, medium, large"));
+    }
+
+    #[test]
+    fn a_switch_is_on_off_or_wrong() {
+        let options = |value: &str| Options([(SPOT.to_owned(), OptionValue::One(value.to_owned()))].into());
+
+        assert!(options("true").is_set(SPOT).unwrap());
+        assert!(!options("false").is_set(SPOT).unwrap() && !Options::default().is_set(SPOT).unwrap());
+        assert!(options("yes").is_set(SPOT).is_err());
+    }
+}
