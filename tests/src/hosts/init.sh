@@ -6,7 +6,9 @@ set -eu
 cgroup=$1 number=$2 folder=$3 network=$4
 root=$folder/$number/root
 
-# The network: a cable to the bridge. PID 1 is this process, also for the command that enters the other namespace.
+# The network: a cable to the bridge. PID 1 is this process, also for the command that enters the other namespace. The
+# kernel takes the cable of a former boot away some time after its last process: a new one does not wait for that.
+nsenter --net="/proc/$network/ns/net" ip link delete "host$number" 2>/dev/null || true
 nsenter --net="/proc/$network/ns/net" ip link add "host$number" type veth peer name eth0 netns 1
 nsenter --net="/proc/$network/ns/net" ip link set "host$number" master br0 up
 ip link set lo up
