@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{API_PORT, Availability, Bootstrap, CONTROL_PORT, InstallRequest, NodeId, Role, Secret};
@@ -11,6 +12,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::api::{Client, refusal};
 use super::{Engine, EngineError, Host, JoinTicket, ManagerStanding, Swarm, SwarmNode};
@@ -20,6 +22,10 @@ use crate::template;
 
 /// How often a change is tried again that somebody else's change overtook.
 const MAX_OVERTAKEN: u32 = 5;
+/// How long a node may take to join that was told to by a command before this one (Docker's own limit is 20 s).
+const JOINING: Duration = Duration::from_secs(25);
+/// How often it is asked meanwhile.
+const JOINING_PAUSE: Duration = Duration::from_millis(100);
 
 /// The bundled orchestrator.
 #[derive(Debug)]
@@ -94,19 +100,33 @@ struct InfoSwarm {
     error: String,
 }
 
+/// What an agent is in a swarm.
+#[derive(Debug, PartialEq, Eq)]
+enum Membership {
+    /// A node.
+    Of(NodeId),
+    /// Somebody told it to join, and it is at it.
+    Joining,
+    /// Nothing.
+    None,
+}
+
 /// The node that an agent is, by its answer to `GET /info`. A locked manager does not tell before it is unlocked, and
 /// says so in Docker's words, which name the way out.
-fn membership(answer: &[u8]) -> Result<Option<NodeId>, EngineError> {
+fn membership(answer: &[u8]) -> Result<Membership, EngineError> {
     let wrong = |source| EngineError::Answer { request: "GET /info".to_owned(), source };
     let Info { swarm } = serde_json::from_slice(answer).map_err(|source| wrong(source.into()))?;
     if swarm.local_node_state == "locked" {
         return Err(EngineError::Refused { status: 503, message: swarm.error });
     }
-    if swarm.local_node_state == "inactive" || swarm.node_id.is_empty() {
-        return Ok(None);
+    if swarm.local_node_state == "inactive" {
+        return Ok(Membership::None);
+    }
+    if swarm.node_id.is_empty() {
+        return Ok(if swarm.local_node_state == "pending" { Membership::Joining } else { Membership::None });
     }
     let id = swarm.node_id.parse::<NodeId>().map_err(|source| wrong(source.into()))?;
-    Ok(Some(id))
+    Ok(Membership::Of(id))
 }
 
 /// Docker's `POST /swarm/join`.
@@ -153,7 +173,14 @@ impl Engine for Swarmd {
     }
 
     async fn membership(&self, host: &Host<'_>) -> Result<Option<NodeId>, EngineError> {
-        membership(&self.call(host, "GET", "/info", "").await?)
+        let deadline = Instant::now() + JOINING;
+        loop {
+            match membership(&self.call(host, "GET", "/info", "").await?)? {
+                Membership::Of(id) => return Ok(Some(id)),
+                Membership::Joining if Instant::now() < deadline => tokio::time::sleep(JOINING_PAUSE).await,
+                Membership::Joining | Membership::None => return Ok(None),
+            }
+        }
     }
 
     async fn join(&self, host: &Host<'_>, ticket: &JoinTicket) -> Result<NodeId, EngineError> {
@@ -382,8 +409,11 @@ mod tests {
         };
         let id = "0123456789abcdefghijklmno";
 
-        assert_eq!(info("active", id, "").unwrap(), Some(id.parse().unwrap()));
-        assert_eq!(info("inactive", "", "").unwrap(), None);
+        assert_eq!(info("active", id, "").unwrap(), Membership::Of(id.parse().unwrap()));
+        assert_eq!(info("pending", id, "").unwrap(), Membership::Of(id.parse().unwrap()));
+        assert_eq!(info("pending", "", "").unwrap(), Membership::Joining);
+        assert_eq!(info("inactive", "", "").unwrap(), Membership::None);
+        assert_eq!(info("error", "", "cannot join").unwrap(), Membership::None);
         let locked = info("locked", "", "Please use 'docker swarm unlock' to unlock it.").unwrap_err();
         assert_eq!(locked.to_string(), "Please use 'docker swarm unlock' to unlock it.");
     }

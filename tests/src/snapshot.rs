@@ -90,10 +90,13 @@ fn add_processes(items: &mut BTreeSet<String>) -> Result<()> {
         let command = before.split_once('(').map_or("", |(_, command)| command);
         let zombie = if fields.first() == Some(&"Z") { " (not collected)" } else { "" };
         items.insert(format!("process {pid} {command}{zombie}"));
+        // By whose they are, not by number: a host that was booted again has other numbers.
         for namespace in fs::read_dir(entry.path().join("ns")).into_iter().flatten().flatten() {
-            if let Ok(id) = fs::read_link(namespace.path()) {
-                items.insert(format!("namespace {}", id.display()));
-            }
+            let kind = namespace.file_name();
+            let Ok(id) = fs::read_link(namespace.path()) else { continue };
+            let is_inits = fs::read_link(Path::new("/proc/1/ns").join(&kind)).is_ok_and(|of_init| of_init == id);
+            let owner = if is_inits { "init" } else { command };
+            items.insert(format!("namespace {} of {owner}", kind.display()));
         }
     }
     Ok(())

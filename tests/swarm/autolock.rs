@@ -51,7 +51,7 @@ fn restart_locked(host: &Host) {
 #[track_caller]
 fn all_are_well(host: &Host) {
     eventually("three managers are well", || {
-        let nodes = nodes(host);
+        let nodes = nodes(host)?;
         let standing = |words: &str| nodes.iter().filter(|node| node.manager_status == words).count();
         let is_ready = nodes.iter().all(|node| node.status == "Ready");
         (is_ready && standing("Leader") == 1 && standing("Reachable") == 2).then_some(())

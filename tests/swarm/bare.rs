@@ -52,16 +52,17 @@ pub(crate) fn state(host: &Host) -> String {
     docker(host, "info --format {{.Swarm.LocalNodeState}}|{{.Swarm.Error}}").answer()
 }
 
-/// What `docker node ls` shows on a host.
-pub(crate) fn nodes(host: &Host) -> Vec<NodeLine> {
-    nodes_of(&docker(host, &format!("node ls --format {NODE_FORMAT}")).answer())
+/// What `docker node ls` shows on a host, once it answers: a manager that has just started is being prepared.
+pub(crate) fn nodes(host: &Host) -> Option<Vec<NodeLine>> {
+    let run = docker(host, &format!("node ls --format {NODE_FORMAT}"));
+    run.is_done().then(|| nodes_of(&run.stdout))
 }
 
 /// Waits until the nodes are as listed: name, state and part in raft.
 #[track_caller]
 fn wait_for_nodes(host: &Host, expected: &[&str]) {
     eventually(&format!("the nodes are {expected:?}"), || {
-        let mut lines: Vec<_> = nodes(host)
+        let mut lines: Vec<_> = nodes(host)?
             .into_iter()
             .map(|node| format!("{} {} {}", node.hostname, node.status, node.manager_status).trim_end().to_owned())
             .collect();

@@ -51,13 +51,13 @@ fn a_bootstrap_file_is_good_for_one_host_and_once() {
     let file = bootstrap_file(own);
 
     start_with(own, &file);
-    let node = eventually("the node is ready", || nodes(own).pop().filter(|node| node.status == "Ready"));
+    let node = eventually("the node is ready", || nodes(own)?.pop().filter(|node| node.status == "Ready"));
     assert!(!own.has(FILE).unwrap());
 
     // A member stays the member that it is.
     stop_agent(own);
     start_with(own, &file);
-    eventually("the node is ready again", || (nodes(own) == [node.clone()]).then_some(()));
+    eventually("the node is ready again", || (nodes(own)? == [node.clone()]).then_some(()));
     assert_eq!(fs::read(own.path(&format!("{FILE}.rejected-1")).unwrap()).unwrap(), file);
 
     // One that has left does not come back by the same file.

@@ -101,14 +101,14 @@ fn a_clusters_root_is_changed_by_docker_and_swarmup_follows() {
 
 /// Issuer and roots of every node.
 fn trust(host: &Host) -> Vec<String> {
-    let ids: Vec<_> = nodes(host).into_iter().map(|node| node.id).collect();
+    let ids: Vec<_> = eventually("the manager answers", || nodes(host)).into_iter().map(|node| node.id).collect();
     ids.iter().map(|id| docker(host, &format!("node inspect {id} --format {NODE_TRUST}")).answer()).collect()
 }
 
 #[track_caller]
 fn wait_until_all_are_ready(host: &Host, count: usize) {
     eventually(&format!("{count} nodes are ready"), || {
-        let nodes = nodes(host);
+        let nodes = nodes(host)?;
         (nodes.len() == count && nodes.iter().all(|node| node.status == "Ready")).then_some(())
     });
 }
@@ -130,7 +130,7 @@ fn a_manager_that_is_down_is_waited_for_and_only_then_are_tokens_new() {
 
     third.signal("swarmd", Signal::Kill).unwrap();
     eventually("the manager is down", || {
-        nodes(first).iter().any(|node| node.hostname == "node-3" && node.status == "Down").then_some(())
+        nodes(first)?.iter().any(|node| node.hostname == "node-3" && node.status == "Down").then_some(())
     });
     docker(second, "swarm ca --rotate --detach").answer();
     eventually("all others have changed over", || {

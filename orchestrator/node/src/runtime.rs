@@ -97,6 +97,11 @@ impl NodeRuntime {
         Arc::clone(&self.door) as Arc<dyn SwarmNode>
     }
 
+    /// Ends once the node has looked at its disk, which [`run`](Self::run) does first: from then on it shows what it is.
+    pub fn known(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.parts.shared.known()
+    }
+
     /// What the API's TLS listener serves with: present on managers of a swarm that has a client authority.
     pub fn api_tls(&self) -> watch::Receiver<Option<ApiTls>> {
         self.parts.api_tls.subscribe()
@@ -130,7 +135,10 @@ impl NodeRuntime {
                         }
                     };
                 }
-                None => begun = Box::pin(self.inactive(&cancel)).await,
+                None => {
+                    self.parts.shared.know();
+                    begun = Box::pin(self.inactive(&cancel)).await;
+                }
             }
         }
         Ok(())
@@ -180,7 +188,7 @@ impl NodeRuntime {
             };
             let identity = keyring.identity()?;
             let role = ca::CertificateInfo::from_pem(&identity.certificate_pem).map_or(Role::Worker, |info| info.role);
-            self.parts.shared.happened(Happening::Certified(role));
+            self.parts.shared.show_taken_up(&node, role);
             let record = Record::new(self.disk.clone(), keyring.clone(), node);
             match Member::open(self.parts.clone(), record, identity, waiting.take()).await {
                 Ok(member) => return Ok(Some(member)),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use agent::AgentView;
 use model::{Role, SwarmError};
+use tokio::sync::watch;
 
 use crate::access::NodeManager;
 use crate::disk::NodeFile;
@@ -13,7 +14,11 @@ use crate::{ManagerAccess, NodeView, SwarmCondition, words};
 
 /// What is shown.
 #[derive(Debug)]
-pub(crate) struct Shared(Mutex<Shown>);
+pub(crate) struct Shared {
+    shown: Mutex<Shown>,
+    /// Whether the node has looked at its disk, and so knows what it is.
+    is_known: watch::Sender<bool>,
+}
 
 #[derive(Debug)]
 struct Shown {
@@ -25,7 +30,23 @@ struct Shown {
 impl Shared {
     /// A node in no swarm.
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Shown { phase: Phase::Inactive, view: outside(), manager: None }))
+        let shown = Shown { phase: Phase::Inactive, view: outside(), manager: None };
+        Self { shown: Mutex::new(shown), is_known: watch::Sender::new(false) }
+    }
+
+    /// Says that what is shown is what is on disk.
+    pub(crate) fn know(&self) {
+        self.is_known.send_replace(true);
+    }
+
+    /// Waits until what is shown is what is on disk. Before that a member looks like a node in no swarm.
+    pub(crate) fn known(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut is_known = self.is_known.subscribe();
+        async move {
+            if is_known.wait_for(|is_known| *is_known).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// The node's own view.
@@ -84,6 +105,19 @@ impl Shared {
     pub(crate) fn show_locked(&self, node: &NodeFile) {
         self.happened(Happening::Locked);
         self.lock().view.addr = node.advertise.ip().to_string();
+        self.know();
+    }
+
+    /// Shows the member that is on disk, before any part of it runs.
+    pub(crate) fn show_taken_up(&self, node: &NodeFile, role: Role) {
+        self.happened(Happening::Certified(role));
+        let mut shown = self.lock();
+        shown.view.node_id = Some(node.node_id.clone());
+        shown.view.cluster_id = Some(node.cluster_id.clone());
+        shown.view.addr = node.advertise.ip().to_string();
+        shown.view.managers.clone_from(&node.managers);
+        drop(shown);
+        self.know();
     }
 
     /// Shows that the node has failed for good, or that joining has.
@@ -121,7 +155,7 @@ impl Shared {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Shown> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use engine::{Engine, EngineSettings};
 use engine_api::{ApiServer, SocketError, UnixSocket};
 use node::{ApiTls, Ending, NodeRuntime, NodeSettings};
@@ -102,7 +102,7 @@ async fn live(settings: Settings) -> anyhow::Result<()> {
     ended
 }
 
-/// Builds all parts and starts them; the Engine API answers when this returns.
+/// Builds all parts and starts them; the Engine API answers when this returns, and not before the node knows what it is.
 async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) -> anyhow::Result<Parts> {
     make_private(&settings.data_dir)?;
     make_private(&settings.run_dir)?;
@@ -125,13 +125,20 @@ async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) 
         ending,
     });
     let api = ApiServer::new(runtime.node(), engine);
-    let tls = runtime.api_tls();
+    let (tls, known) = (runtime.api_tls(), runtime.known());
     let own = layout::api_socket(&settings.run_dir);
     let own = UnixSocket::bind(&own).await.context("failed to serve the Engine API")?;
 
     let mut parts = Parts::new();
     let stop = cancel.clone();
     parts.spawn(async move { runtime.run(stop).await.context("the node ends") });
+    tokio::select! {
+        () = known => {}
+        Some(ended) = parts.join_next() => {
+            ended.context("the node panicked").flatten()?;
+            bail!("the node ended while it was started");
+        }
+    }
     for socket in [Some(own), docker_socket(&settings.docker_socket).await].into_iter().flatten() {
         let (api, stop) = (api.clone(), cancel.clone());
         parts.spawn(async move { api.serve_unix(socket, stop).await.context("the Engine API ends") });
