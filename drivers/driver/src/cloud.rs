@@ -28,6 +28,9 @@ pub const SPOT: &str = "spot";
 /// Whether the operator reaches machines by their private addresses, and they get no public ones.
 pub const PRIVATE: &str = "private-address";
 
+/// What the value of an option is called that is on or off: on by its name alone, `--spot=false` is off.
+pub const SWITCH: &str = "true|false";
+
 /// The declaration of the size, the same at every provider.
 pub const SIZE_OPTION: OptionSpec = OptionSpec {
     name: SIZE,

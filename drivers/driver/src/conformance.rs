@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a provider may take to remove what is vanishing.
-const VANISHING: Duration = Duration::from_secs(60);
+const VANISHING: Duration = Duration::from_mins(1);
 
 /// What the suite needs of a driver under test.
 pub trait Bench: Send + Sync {

@@ -1,0 +1,67 @@
+//! What a fake starts with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a fake starts with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The port on loopback; 0 takes a free one.
+    pub port: u16,
+    /// The only project.
+    pub project: String,
+    /// How long each answer takes at least.
+    pub latency: Duration,
+    /// How long an operation takes; a quarter of it is spent waiting.
+    pub operation: Duration,
+    /// How long an instance takes from its creation or start until it runs.
+    pub boot: Duration,
+    /// How long `wait` waits at most, before it shows an operation that is not done.
+    pub wait: Duration,
+    /// How long a token is good for.
+    pub token_life: Duration,
+    /// How many items a page of a list has at most.
+    pub page: usize,
+    /// Whether there is a network `default` with a subnetwork in each region.
+    pub has_default_network: bool,
+    /// Networks that exist besides.
+    pub networks: Vec<NetworkSetting>,
+    /// Limits of a region's quotas that differ from the usual: `CPUS`.
+    pub quotas: BTreeMap<String, u32>,
+    /// Metadata of the project.
+    pub metadata: BTreeMap<String, String>,
+    /// A file that each request is added to as a line of JSON.
+    pub log: Option<PathBuf>,
+}
+
+/// A network in custom mode, with one subnetwork of the same name.
+#[derive(Debug, Clone)]
+pub struct NetworkSetting {
+    /// The name of both.
+    pub name: String,
+    /// The subnetwork's region.
+    pub region: String,
+    /// The subnetwork's prefix; the first address that an instance gets is the one that ends in `.2`.
+    pub prefix: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            project: "fake-project".to_owned(),
+            latency: Duration::ZERO,
+            operation: Duration::from_millis(20),
+            boot: Duration::from_millis(10),
+            wait: Duration::from_mins(2),
+            token_life: Duration::from_hours(1),
+            page: 500,
+            has_default_network: true,
+            networks: Vec::new(),
+            quotas: BTreeMap::new(),
+            metadata: BTreeMap::new(),
+            log: None,
+        }
+    }
+}
