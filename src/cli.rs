@@ -1,11 +1,15 @@
 //! The command line: one file per command. Each returns how the process ends.
 
+mod allow_me;
 mod arguments;
+mod clouds;
 mod completions;
 mod create;
 mod destroy;
 mod env;
+mod extend;
 mod failure;
+mod gc;
 mod inspect;
 mod ip;
 mod logs;
@@ -97,6 +101,12 @@ enum Command {
     Create(create::Create),
     /// Destroy a cluster and all that belongs to it
     Destroy(destroy::Destroy),
+    /// Move the end of a cluster that was created with --ttl
+    Extend(extend::Extend),
+    /// Let this workstation in again after its address has changed
+    AllowMe(allow_me::AllowMe),
+    /// Destroy clusters whose time is up, by their marks at the providers
+    Gc(gc::Gc),
     /// List clusters
     Ls(ls::Ls),
     /// Show how a cluster and its nodes fare
@@ -146,7 +156,10 @@ impl Cli {
         match self.command {
             Command::Create(command) => command.run(&global, flags, stop).await,
             Command::Destroy(command) => command.run(&global, flags, stop).await,
-            Command::Ls(command) => command.run(&global),
+            Command::Extend(command) => command.run(&global, stop).await,
+            Command::AllowMe(command) => command.run(&global, stop).await,
+            Command::Gc(command) => command.run(&global, flags).await,
+            Command::Ls(command) => command.run(&global, flags).await,
             Command::Status(command) => command.run(&global).await,
             Command::Inspect(command) => command.run(&global).await,
             Command::Plan(command) => command.run(&global, flags).await,

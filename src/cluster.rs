@@ -4,14 +4,14 @@
 
 use std::fmt::Write as _;
 
-use driver::{FirewallRule, OptionValue, Options, Protocol, RuleSource};
+use driver::{OptionValue, Options};
 use model::Role;
 use serde::{Deserialize, Serialize};
 
+use crate::ingress::Ingress;
+
 /// The name of a cluster that is given none.
 pub const DEFAULT_NAME: &str = "default";
-/// Where machines that are made listen for SSH.
-const SSH_PORT: u16 = 22;
 /// How many managers a cluster has unless it says otherwise.
 pub const DEFAULT_MANAGERS: u32 = 3;
 /// How many workers a cluster has unless it says otherwise.
@@ -35,6 +35,9 @@ pub struct ClusterSpec {
     /// Whether an even number of managers was asked for knowingly.
     #[serde(default)]
     pub allow_even_managers: bool,
+    /// What may come in, where the provider has a firewall.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ingress: Ingress,
     /// The provider's own options, defaults filled in.
     #[serde(default)]
     pub options: Options,
@@ -130,6 +133,11 @@ impl ClusterSpec {
         compare("provider", self.provider.clone(), other.provider.clone());
         compare("managers", self.managers.to_string(), other.managers.to_string());
         compare("workers", self.workers.to_string(), other.workers.to_string());
+        let list = |values: &[String]| if values.is_empty() { "(none)".to_owned() } else { values.join(", ") };
+        let ports = |ports: &[u16]| list(&ports.iter().map(ToString::to_string).collect::<Vec<_>>());
+        compare("ssh-from", list(&self.ingress.ssh_from), list(&other.ingress.ssh_from));
+        compare("open", ports(&self.ingress.open), ports(&other.ingress.open));
+        compare("encrypted-networks", self.ingress.encrypted.to_string(), other.ingress.encrypted.to_string());
         if self.provider == other.provider {
             let names = self.options.0.keys().chain(other.options.0.keys()).collect::<std::collections::BTreeSet<_>>();
             for name in names {
@@ -163,18 +171,8 @@ pub fn check_name(name: &str) -> Result<(), InvalidSpec> {
     if is_name { Ok(()) } else { Err(InvalidSpec::Name { name: name.to_owned() }) }
 }
 
-/// What is let in: what the members say to each other and nobody else to them, and the operator's ways in.
-pub(crate) fn firewall_rules() -> Vec<FirewallRule> {
-    [
-        (Protocol::Tcp, model::CONTROL_PORT, RuleSource::Members),
-        (Protocol::Tcp, model::GOSSIP_PORT, RuleSource::Members),
-        (Protocol::Udp, model::GOSSIP_PORT, RuleSource::Members),
-        (Protocol::Udp, model::DATA_PATH_PORT, RuleSource::Members),
-        (Protocol::Tcp, SSH_PORT, RuleSource::Operator),
-        (Protocol::Tcp, model::API_PORT, RuleSource::Operator),
-    ]
-    .map(|(protocol, port, source)| FirewallRule { protocol, port: Some(port), source })
-    .to_vec()
+fn is_default(ingress: &Ingress) -> bool {
+    *ingress == Ingress::default()
 }
 
 fn shown(value: Option<&OptionValue>) -> String {
@@ -196,6 +194,7 @@ mod tests {
             managers,
             workers,
             allow_even_managers: false,
+            ingress: Ingress::default(),
             options: Options::default(),
         }
     }

@@ -20,6 +20,7 @@ use driver::{OptionSpec, OptionValue, Options};
 use serde::Deserialize;
 
 use crate::cluster::{ClusterSpec, DEFAULT_MANAGERS, DEFAULT_NAME, DEFAULT_WORKERS, InvalidSpec};
+use crate::ingress::{Ingress, InvalidIngress};
 use crate::providers::{self, Provider, UnknownProvider};
 
 /// The largest `swarmup.yaml` that is read.
@@ -64,6 +65,9 @@ pub enum ConfigError {
         /// The option.
         option: String,
     },
+    /// Something cannot be let in.
+    #[error(transparent)]
+    Ingress(#[from] InvalidIngress),
     /// The whole makes no cluster.
     #[error(transparent)]
     Spec(#[from] InvalidSpec),
@@ -77,6 +81,7 @@ impl ConfigError {
             Self::Provider(unknown) => Some(unknown.hint()),
             Self::UnknownOption { known, .. } if known.is_empty() => Some("it has no options at all".to_owned()),
             Self::UnknownOption { known, .. } => Some(format!("its options are: {}", known.join(", "))),
+            Self::Ingress(invalid) => Some(invalid.hint()),
             Self::Spec(invalid) => Some(invalid.hint()),
         }
     }
@@ -95,6 +100,12 @@ pub struct Wishes {
     pub workers: Option<u32>,
     /// Whether an even number of managers is meant.
     pub allow_even_managers: Option<bool>,
+    /// The prefixes that the operator comes from.
+    pub ssh_from: Option<Vec<String>>,
+    /// The ports that everybody may reach.
+    pub open: Option<Vec<String>>,
+    /// Whether the members send each other ESP.
+    pub encrypted_networks: Option<bool>,
     /// Options by provider; flags, which belong to whichever provider is chosen, stand under the empty name.
     pub options: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }
@@ -108,6 +119,9 @@ struct File {
     managers: Option<u32>,
     workers: Option<u32>,
     allow_even_managers: Option<bool>,
+    ssh_from: Option<Values>,
+    open: Option<Values>,
+    encrypted_networks: Option<bool>,
     /// Sections of providers; any other key is refused in [`read_file`].
     #[serde(flatten)]
     sections: BTreeMap<String, BTreeMap<String, Values>>,
@@ -127,6 +141,15 @@ enum Scalar {
     Truth(bool),
     Number(i64),
     Text(String),
+}
+
+impl Values {
+    fn into_texts(self) -> Vec<String> {
+        match self {
+            Self::One(value) => vec![value.into_text()],
+            Self::Many(values) => values.into_iter().map(Scalar::into_text).collect(),
+        }
+    }
 }
 
 impl Scalar {
@@ -164,14 +187,20 @@ fn parse_file(text: &str) -> Result<Wishes, String> {
     let mut options = BTreeMap::new();
     for (section, values) in file.sections {
         if !providers::names().any(|name| name == section) {
-            let known = ["name", "provider", "managers", "workers", "allow-even-managers"];
+            let known = [
+                "name",
+                "provider",
+                "managers",
+                "workers",
+                "allow-even-managers",
+                "ssh-from",
+                "open",
+                "encrypted-networks",
+            ];
             let known = known.into_iter().chain(providers::names()).collect::<Vec<_>>().join(", ");
             return Err(format!("unknown key `{section}`; the keys are {known}"));
         }
-        let values = values.into_iter().map(|(name, values)| match values {
-            Values::One(value) => (name, vec![value.into_text()]),
-            Values::Many(values) => (name, values.into_iter().map(Scalar::into_text).collect()),
-        });
+        let values = values.into_iter().map(|(name, values)| (name, values.into_texts()));
         options.insert(section, values.collect());
     }
     Ok(Wishes {
@@ -180,6 +209,9 @@ fn parse_file(text: &str) -> Result<Wishes, String> {
         managers: file.managers,
         workers: file.workers,
         allow_even_managers: file.allow_even_managers,
+        ssh_from: file.ssh_from.map(Values::into_texts),
+        open: file.open.map(Values::into_texts),
+        encrypted_networks: file.encrypted_networks,
         options,
     })
 }
@@ -209,6 +241,7 @@ pub fn resolve(
             .or(file.allow_even_managers)
             .or(current.map(|spec| spec.allow_even_managers))
             .unwrap_or(false),
+        ingress: Ingress::resolve(flags, file, current.map(|spec| &spec.ingress))?,
         options: resolve_options(provider, flags, file, environment, current_options)?,
     };
     Ok(spec.validate()?)

@@ -5,6 +5,7 @@
 //! exist in memory only, and says so in every answer.
 
 mod api;
+mod membership;
 mod memory;
 mod swarmd;
 

@@ -5,11 +5,13 @@
 //!
 //! | file | what | how long |
 //! |---|---|---|
+//! | `first-host-key` | the host key that user-data hands to machines | until every machine has one of its own |
 //! | `identity.json` | root key, node keys, gossip key, join secrets | until the swarm was verified |
 //! | `ca.pem` | what the `docker` CLI wants in `DOCKER_CERT_PATH`: the root | until the swarm has another one |
 //! | `cert.pem` `key.pem` | what it wants besides | as long as the cluster |
 //! | `client-ca.pem` `client-ca-key.pem` | the authority that signs clients | as long as the cluster |
 
+mod first_host_key;
 mod roots;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ use model::{
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 
+pub use first_host_key::{first_host_key, forget_first_host_key, read_first_host_key};
 pub use roots::learn_roots;
 
 use crate::cluster::hostname;

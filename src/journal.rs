@@ -26,7 +26,7 @@ pub use file::JournalError;
 pub use ledger::Ledger;
 pub use lock::{ClusterLock, LockError};
 
-use crate::cluster::{ClusterSpec, firewall_rules, hostname};
+use crate::cluster::{ClusterSpec, hostname};
 
 /// The only format of journals so far.
 pub const JOURNAL_FORMAT: u32 = 1;
@@ -47,6 +47,9 @@ pub struct Journal {
     /// When its time is up; absent where it stays until somebody destroys it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// The prefixes that the operator was found to come from, where nothing was said about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operator: Vec<String>,
     /// How far it is as a whole.
     pub stage: Stage,
     /// The network and firewall.
@@ -106,6 +109,10 @@ pub struct Machine {
     pub instance: Option<Instance>,
     /// The node that it is in the swarm, once that is known.
     pub node_id: Option<NodeId>,
+    /// The host key (OpenSSH public key) that it made for itself, where it came with one that its user-data names. It
+    /// is shown from the next session on, or about to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_host_key: Option<String>,
 }
 
 /// How far a machine is.
@@ -144,6 +151,7 @@ impl Journal {
             owner,
             created_at,
             expires: None,
+            operator: Vec::new(),
             stage: Stage::Creating,
             network: NetworkRecord::Absent,
             machines: BTreeMap::new(),
@@ -155,7 +163,8 @@ impl Journal {
     pub fn intend_machine(&mut self, role: Role, node_id: Option<NodeId>) -> u32 {
         let number = self.next_number;
         self.next_number += 1;
-        self.machines.insert(number, Machine { role, step: Step::Creating, instance: None, node_id });
+        self.machines
+            .insert(number, Machine { role, step: Step::Creating, instance: None, node_id, own_host_key: None });
         number
     }
 
@@ -184,7 +193,7 @@ impl Journal {
             expires: self.expires,
             managers: self.spec.managers,
             workers: self.spec.workers,
-            firewall: firewall_rules(),
+            firewall: self.spec.ingress.rules(&self.operator),
             options: self.spec.options.clone(),
         }
     }
@@ -209,6 +218,7 @@ mod tests {
             managers: 1,
             workers: 1,
             allow_even_managers: false,
+            ingress: crate::ingress::Ingress::default(),
             options: driver::Options::default(),
         };
         Journal::begin(ClusterId("x".to_owned()), spec, "me@here".to_owned(), Timestamp::UNIX_EPOCH)

@@ -12,7 +12,9 @@
 
 mod context;
 mod error;
+mod expiry;
 mod form;
+mod host_key;
 mod install;
 mod leave;
 mod machines;
@@ -28,10 +30,11 @@ use async_trait::async_trait;
 
 pub use context::Context;
 pub use error::PhaseError;
+pub use expiry::extend;
 pub use machines::agent_file;
 pub use rejoin::{only, rejoin};
 pub use verify::{unwell, wait_until_missed, wait_until_well};
-pub use walk::{Unreachable, backward, forward};
+pub use walk::{Unreachable, Until, backward, forward};
 
 /// Something that is done once for the cluster.
 #[async_trait]

@@ -121,6 +121,7 @@ mod tests {
             managers,
             workers,
             allow_even_managers: true,
+            ingress: crate::ingress::Ingress::default(),
             options: driver::Options::default(),
         }
     }

@@ -31,6 +31,8 @@ pub struct Provider {
     open: Open,
     /// Whether its machines exist in memory only, so that nothing can run on them.
     is_memory: bool,
+    /// Whether it makes machines in somebody's account, where they cost money and others may have some too.
+    is_cloud: bool,
 }
 
 /// The list.
@@ -41,6 +43,7 @@ pub static PROVIDERS: &[Provider] = &[
         options: local::OPTIONS,
         open: |options, folder, _| local::open(options, folder),
         is_memory: false,
+        is_cloud: false,
     },
     Provider {
         name: generic::NAME,
@@ -48,6 +51,7 @@ pub static PROVIDERS: &[Provider] = &[
         options: generic::OPTIONS,
         open: generic::open,
         is_memory: false,
+        is_cloud: false,
     },
     Provider {
         name: fake::NAME,
@@ -55,6 +59,34 @@ pub static PROVIDERS: &[Provider] = &[
         options: fake::OPTIONS,
         open: |options, folder, _| fake::open(options, folder),
         is_memory: true,
+        is_cloud: false,
+    },
+    #[cfg(feature = "aws")]
+    Provider {
+        name: aws::NAME,
+        about: aws::ABOUT,
+        options: aws::OPTIONS,
+        open: |options, folder, _| aws::open(options, folder),
+        is_memory: false,
+        is_cloud: true,
+    },
+    #[cfg(feature = "azure")]
+    Provider {
+        name: azure::NAME,
+        about: azure::ABOUT,
+        options: azure::OPTIONS,
+        open: |options, folder, _| azure::open(options, folder),
+        is_memory: false,
+        is_cloud: true,
+    },
+    #[cfg(feature = "gcp")]
+    Provider {
+        name: gcp::NAME,
+        about: gcp::ABOUT,
+        options: gcp::OPTIONS,
+        open: |options, folder, _| gcp::open(options, folder),
+        is_memory: false,
+        is_cloud: true,
     },
 ];
 
@@ -88,6 +120,11 @@ impl Provider {
     /// What is installed on its machines, with an agent of the user's own where one is given.
     pub fn engine(&self, agent: Option<PathBuf>, home: &Home) -> Arc<dyn Engine> {
         if self.is_memory { Arc::new(Memory) } else { Arc::new(Swarmd::new(agent, home.cache_folder())) }
+    }
+
+    /// Whether it makes machines in somebody's account.
+    pub fn is_cloud(&self) -> bool {
+        self.is_cloud
     }
 
     /// Whether nothing can run on its machines.

@@ -4,15 +4,24 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use driver::cloud::SWITCH;
+use driver::{ClusterRequest, Driver, Expiry};
+use jiff::SignedDuration;
 
+use super::failure::UsageError;
+use crate::cluster::ClusterSpec;
 use crate::config::Wishes;
+use crate::cost;
+use crate::ingress::Ingress;
 use crate::providers::{self, PROVIDERS};
 
 /// What is put before a driver's option to make the argument's id.
 const ID_PREFIX: &str = "driver:";
 /// The commands that take drivers' options.
-const WITH_DRIVER_FLAGS: &[&[&str]] = &[&["create"], &["destroy"], &["plan"], &["scale"], &["node", "add"]];
+const WITH_DRIVER_FLAGS: &[&[&str]] =
+    &[&["create"], &["destroy"], &["plan"], &["scale"], &["node", "add"], &["ls"], &["gc"]];
 
 /// What a cluster shall be, as far as flags say.
 #[derive(Debug, Clone, Args)]
@@ -31,6 +40,15 @@ pub(super) struct SpecArguments {
     /// Accept an even number of managers, which survives no more failures than one fewer
     #[arg(long)]
     allow_even_managers: bool,
+    /// Where the operator comes from, for SSH and the API [default: the one address that you are seen by]
+    #[arg(long, value_name = "CIDR", env = "SWARMUP_SSH_FROM", value_delimiter = ',')]
+    ssh_from: Vec<String>,
+    /// Ports that everybody may reach, for published services
+    #[arg(long, value_name = "PORT,...", value_delimiter = ',')]
+    open: Vec<String>,
+    /// Let the members send each other ESP, for encrypted networks
+    #[arg(long)]
+    encrypted_networks: bool,
     /// Cluster file, such as swarmup.yaml; flags count more
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
@@ -45,9 +63,60 @@ impl SpecArguments {
             managers: self.managers,
             workers: self.workers,
             allow_even_managers: self.allow_even_managers.then_some(true),
+            ssh_from: Some(self.ssh_from.clone()).filter(|prefixes| !prefixes.is_empty()),
+            open: Some(self.open.clone()).filter(|ports| !ports.is_empty()),
+            encrypted_networks: self.encrypted_networks.then_some(true),
             options: flags.into_options(),
         }
     }
+}
+
+/// How long a cluster may live and what it may cost.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LimitArguments {
+    /// End the cluster this long after its beginning, such as 3h, where the provider or its machines can
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "SWARMUP_TTL")]
+    pub(super) ttl: Option<SignedDuration>,
+    /// Refuse what costs more until --ttl is over, or in an hour without it, in the provider's currency
+    #[arg(long, value_name = "AMOUNT", env = "SWARMUP_MAX_COST")]
+    pub(super) max_cost: Option<f64>,
+}
+
+impl LimitArguments {
+    /// Refuses what the provider cannot do, or what would cost too much.
+    pub(super) async fn check(&self, driver: &dyn Driver, request: &ClusterRequest, provider: &str) -> Result<()> {
+        let capabilities = driver.capabilities();
+        if self.ttl.is_some() && capabilities.expiry == Expiry::Nobody && !capabilities.has_user_data {
+            let message = format!("provider `{provider}` does not end machines by itself");
+            return Err(UsageError::new(message, "leave --ttl out, and use `swarmup destroy`").into());
+        }
+        if let Some(most) = self.max_cost {
+            let estimate = driver.estimate(request).await;
+            let estimate = estimate.with_context(|| format!("failed to ask provider `{provider}` for an estimate"))?;
+            if estimate.price.is_none() && capabilities.has_user_data {
+                let message = format!("the driver of `{provider}` does not know what these machines cost");
+                return Err(UsageError::new(message, "name a usual --size, or leave out --max-cost").into());
+            }
+            cost::check(estimate.price.as_ref(), self.ttl, most)?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses what only a firewall of the provider's could do, where it has none.
+pub(super) fn check_ingress(spec: &ClusterSpec, driver: &dyn Driver) -> Result<()> {
+    if spec.ingress == Ingress::default() || driver.capabilities().has_firewall {
+        return Ok(());
+    }
+    let message = format!("provider `{}` has no firewall to let anybody in by", spec.provider);
+    Err(UsageError::new(message, "leave out --ssh-from, --open and --encrypted-networks").into())
+}
+
+/// A time such as `90m`, `3h` or `2d`, as one argument.
+pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
+    let span: jiff::Span = text.parse().map_err(|_| "it is not a time such as 90m, 3h or 2d".to_owned())?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+    if duration.is_positive() { Ok(duration) } else { Err("it must be longer than nothing".to_owned()) }
 }
 
 /// The agent of the user's own.
@@ -115,12 +184,17 @@ fn argument(name: &'static str) -> Arg {
     if let Some(variable) = first.env {
         help = format!("{help} [env: {variable}]");
     }
-    Arg::new(format!("{ID_PREFIX}{name}"))
+    let argument = Arg::new(format!("{ID_PREFIX}{name}"))
         .long(name)
         .value_name(first.value_name)
         .help(help)
         .help_heading("Provider options")
-        .action(if is_repeated { ArgAction::Append } else { ArgAction::Set })
+        .action(if is_repeated { ArgAction::Append } else { ArgAction::Set });
+    // A switch is on by its name alone.
+    if first.value_name == SWITCH {
+        return argument.num_args(0..=1).require_equals(true).default_missing_value("true");
+    }
+    argument
 }
 
 fn option_names() -> impl Iterator<Item = &'static str> {
@@ -136,4 +210,24 @@ fn provider_help() -> String {
         let _ = write!(help, "\n  {:<8}  {}{mark}", provider.name, provider.about);
     }
     help
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_people_write_it() {
+        let check = |text: &str, seconds: Option<i64>| {
+            assert_eq!(duration(text).ok(), seconds.map(SignedDuration::from_secs), "{text}");
+        };
+        check("90m", Some(5400));
+        check("3h", Some(10_800));
+        check("1h 30m", Some(5400));
+        check("2d", Some(172_800));
+        check("0h", None);
+        check("-1h", None);
+        check("3", None);
+        check("soon", None);
+    }
 }

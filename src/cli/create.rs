@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use driver::ClusterId;
+use jiff::SignedDuration;
 use rand::rngs::SysRng;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{AgentArguments, DriverFlags, SpecArguments};
+use super::arguments::{AgentArguments, DriverFlags, LimitArguments, SpecArguments, check_ingress};
 use super::failure::StateError;
 use super::{Exit, Global, hint_of, open, rollback};
 use crate::cluster::{ClusterSpec, check_name, describe_counts};
@@ -26,6 +27,8 @@ use crate::{plan, platform};
 pub(super) struct Create {
     #[command(flatten)]
     spec: SpecArguments,
+    #[command(flatten)]
+    limits: LimitArguments,
     #[command(flatten)]
     agent: AgentArguments,
     /// Leave what was made where creating fails
@@ -53,6 +56,8 @@ struct Created<'a> {
     managers: u32,
     workers: u32,
     was_complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<jiff::Timestamp>,
 }
 
 impl Create {
@@ -76,9 +81,13 @@ impl Create {
                 return Ok(Exit::Done);
             }
         }
-        let journal = journal.unwrap_or_else(|| begin(&spec));
+        let journal = journal.unwrap_or_else(|| begin(&spec, self.limits.ttl));
         let agent = self.agent.agent.clone();
-        let context = match open::assemble(&home, folder.clone(), journal, global, agent, stop) {
+        let assembled = match open::assemble(&home, folder.clone(), journal, global, agent, stop) {
+            Ok(context) => self.check(&context).await.map(|()| context),
+            Err(error) => Err(error),
+        };
+        let context = match assembled {
             Ok(context) => context,
             Err(error) => {
                 if file::read(&folder)?.is_none() {
@@ -88,6 +97,13 @@ impl Create {
             }
         };
         self.bring_up(Arc::new(context), global, lock).await
+    }
+
+    /// Refuses what this provider cannot do for the cluster, or what would cost too much.
+    async fn check(&self, context: &Context) -> Result<()> {
+        let journal = context.journal();
+        check_ingress(&journal.spec, &*context.driver)?;
+        self.limits.check(&*context.driver, &journal.request(), &journal.spec.provider).await
     }
 
     async fn bring_up(self, context: Arc<Context>, global: &Global, lock: ClusterLock) -> Result<Exit> {
@@ -158,9 +174,10 @@ fn check_resumable(journal: &Journal, wanted: &ClusterSpec) -> Result<()> {
 }
 
 /// The journal of a cluster of which nothing exists yet, with its machines announced.
-fn begin(spec: &ClusterSpec) -> Journal {
+fn begin(spec: &ClusterSpec, ttl: Option<SignedDuration>) -> Journal {
     let id = model::ClusterId::generate(&mut rand::rand_core::UnwrapErr(SysRng));
     let mut journal = Journal::begin(ClusterId(id.to_string()), spec.clone(), owner(), jiff::Timestamp::now());
+    journal.expires = ttl.map(|ttl| journal.created_at.saturating_add(ttl).unwrap_or(jiff::Timestamp::MAX));
     plan::plan(spec, Some(&journal)).commit(spec, &mut journal);
     journal
 }
@@ -181,6 +198,7 @@ fn announce(global: &Global, journal: &Journal, was_complete: bool) {
         managers: spec.managers,
         workers: spec.workers,
         was_complete,
+        expires: journal.expires,
     };
     if printer.is_quiet() && !printer.is_json() {
         printer.line(&spec.name);
@@ -191,5 +209,9 @@ fn announce(global: &Global, journal: &Journal, was_complete: bool) {
         let counts = describe_counts(created.managers, created.workers);
         format!("Swarm `{}` is {state}: {counts}", created.name)
     });
+    if let Some(expires) = journal.expires {
+        let moment = expires.strftime("%Y-%m-%d %H:%M UTC");
+        printer.remark(&format!("It ends at {moment}; move that with: swarmup extend {} --by 1h", spec.name));
+    }
     printer.remark(&format!("Use it with: eval \"$(swarmup env {})\"", spec.name));
 }

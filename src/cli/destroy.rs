@@ -16,7 +16,7 @@ use crate::config::{self, Wishes};
 use crate::home::Home;
 use crate::journal::{ClusterLock, Journal, JournalError, Stage, file};
 use crate::output::{Printer, report};
-use crate::phase::{self, Context, Unreachable};
+use crate::phase::{self, Context, Unreachable, Until};
 use crate::providers;
 
 /// Destroys a cluster and all that belongs to it.
@@ -30,6 +30,18 @@ pub(super) struct Destroy {
     /// Where the journal is lost or damaged: destroy what carries the cluster's name at this provider
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<String>,
+    /// With =false: return once nothing is charged any more, and leave the rest to another `destroy`
+    #[arg(
+        long,
+        action = clap::ArgAction::Set,
+        value_name = "BOOL",
+        default_value_t = true,
+        default_missing_value = "true",
+        hide_default_value = true,
+        num_args = 0..=1,
+        require_equals = true
+    )]
+    wait: bool,
     /// Leave hosts as they are that do not answer
     #[arg(long)]
     leave_unreachable: bool,
@@ -57,7 +69,10 @@ impl Destroy {
             (Err(error), None) => return Err(error),
         };
         let unreachable = if self.leave_unreachable { Unreachable::IsLeft } else { Unreachable::Fails };
-        finish(global, opened, unreachable).await
+        // Only clouds charge, and take their time.
+        let is_cloud = opened.context.driver.capabilities().has_user_data;
+        let until = if self.wait || !is_cloud { Until::Gone } else { Until::Free };
+        finish(global, opened, unreachable, until).await
     }
 
     fn ask(&self, global: &Global, name: &str, what: &str) -> Result<()> {
@@ -124,13 +139,17 @@ impl Destroy {
 }
 
 /// Takes the cluster down and tells how that went.
-async fn finish(global: &Global, opened: Opened, unreachable: Unreachable) -> Result<Exit> {
+async fn finish(global: &Global, opened: Opened, unreachable: Unreachable, until: Until) -> Result<Exit> {
     let Opened { context, lock } = opened;
     let name = context.journal().spec.name.clone();
     context.ledger.record(|journal| journal.stage = Stage::Destroying).await?;
-    let result = Box::pin(phase::backward(&context, unreachable)).await;
+    let result = Box::pin(phase::backward(&context, unreachable, until)).await;
     context.progress.clear();
     match result {
+        Ok(()) if until == Until::Free => {
+            leave_it(global, &name);
+            Ok(Exit::Done)
+        }
         Ok(()) => Ok(conclude(global, &context, lock, &name)),
         Err(error) if error.is_interruption() => {
             global.printer().warning("interrupted");
@@ -151,6 +170,17 @@ async fn finish(global: &Global, opened: Opened, unreachable: Unreachable) -> Re
             report::error(&anyhow::Error::from(error), Some(&hint));
             Ok(Exit::PartlyDone)
         }
+    }
+}
+
+/// Tells that the provider is at it.
+fn leave_it(global: &Global, name: &str) {
+    let printer = global.printer();
+    if printer.is_json() {
+        printer.json(&serde_json::json!({ "name": name, "destroyed": false, "charged": false }));
+    } else if !printer.is_quiet() {
+        printer.line(&format!("Nothing of cluster `{name}` is charged any more"));
+        printer.remark(&format!("Have the rest removed, and be told so, with: swarmup destroy {name}"));
     }
 }
 
@@ -177,6 +207,7 @@ fn recovered(id: ClusterId, name: &str, provider: &str, options: Options) -> Jou
         managers: 1,
         workers: 0,
         allow_even_managers: false,
+        ingress: crate::ingress::Ingress::default(),
         options,
     };
     Journal::begin(id, spec, "unknown".to_owned(), jiff::Timestamp::now())

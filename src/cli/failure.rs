@@ -3,9 +3,11 @@
 use crate::bundle::BundleError;
 use crate::cluster::InvalidSpec;
 use crate::config::ConfigError;
+use crate::cost::TooExpensive;
 use crate::engine::EngineError;
 use crate::home::HomeError;
 use crate::journal::{JournalError, LockError};
+use crate::operator::OperatorError;
 use crate::phase::PhaseError;
 
 /// How a command ends.
@@ -87,6 +89,8 @@ pub fn hint_of(error: &anyhow::Error) -> Option<String> {
             cause.downcast_ref::<UsageError>().map(|error| error.hint.clone()),
             cause.downcast_ref::<StateError>().map(|error| error.hint.clone()),
             cause.downcast_ref::<ConfigError>().map(ConfigError::hint),
+            cause.downcast_ref::<TooExpensive>().map(|error| Some(error.hint())),
+            cause.downcast_ref::<OperatorError>().map(|error| Some(error.hint())),
             cause.downcast_ref::<InvalidSpec>().map(|error| Some(error.hint())),
             cause.downcast_ref::<HomeError>().map(HomeError::hint),
             cause.downcast_ref::<JournalError>().map(JournalError::hint),

@@ -16,10 +16,12 @@ use super::{Exit, Global, scale, status};
 use crate::config::Wishes;
 use crate::journal::{Journal, Machine, Step};
 use crate::output::Printer;
-use crate::phase::{self, Context};
+use crate::phase::{self, Context, PhaseError};
 
 /// How long a node may take to be well again.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long the agent of a machine that is about to lose its power may take to stop.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// How long the swarm may take to notice that a node is gone.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -239,12 +241,25 @@ impl One {
 
 /// Stops the machine where its provider can, else the agent and all that it runs.
 async fn stop_node(context: &Context, number: u32, instance: &Instance) -> Result<()> {
-    context.progress.machine(&crate::cluster::hostname(number), "stopping");
-    if context.driver.capabilities().has_stop_start {
-        context.driver.stop(std::slice::from_ref(&instance.id)).await?;
-    } else {
+    let hostname = crate::cluster::hostname(number);
+    context.progress.machine(&hostname, "stopping");
+    let capabilities = context.driver.capabilities();
+    if !capabilities.has_stop_start {
         let session = context.dial(number, instance).await?;
         context.engine.stop(&*session).await?;
+    } else if capabilities.has_user_data {
+        // A machine that loses its power says no farewell: its agent does, where it can be reached.
+        let farewell = async {
+            let session = context.dial(number, instance).await?;
+            Ok::<_, PhaseError>(context.engine.stop(&*session).await?)
+        };
+        match tokio::time::timeout(FAREWELL, farewell).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => context.progress.line(&format!("  the agent of `{hostname}` was not stopped first")),
+        }
+    }
+    if capabilities.has_stop_start {
+        context.driver.stop(std::slice::from_ref(&instance.id)).await?;
     }
     context.ledger.record(|journal| set_state(journal, number, InstanceState::Stopped)).await?;
     Ok(())

@@ -4,22 +4,26 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use driver::{ClusterId, Estimate, FirewallRule, Protocol, RuleSource};
+use driver::{ClusterId, Driver, Estimate, Expiry, FirewallRule, Protocol, RuleSource};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::arguments::{DriverFlags, SpecArguments};
+use super::arguments::{DriverFlags, LimitArguments, SpecArguments, check_ingress};
 use super::{Exit, Global, open};
 use crate::cluster::{ClusterSpec, check_name};
 use crate::home::Home;
+use crate::ingress::host_prefix;
 use crate::journal::{Journal, file};
 use crate::plan::{PlannedMachine, plan};
-use crate::{config, providers};
+use crate::{config, cost, operator, providers};
 
 /// Shows what `create` would do.
 #[derive(Debug, Args)]
 pub(super) struct Plan {
     #[command(flatten)]
     spec: SpecArguments,
+    #[command(flatten)]
+    limits: LimitArguments,
 }
 
 #[derive(Debug, Serialize)]
@@ -28,7 +32,15 @@ struct Shown {
     plan: crate::plan::Plan,
     /// What is let in, where there is a firewall to be opened.
     firewall: Vec<FirewallRule>,
+    /// Who told where the operator comes from, where it was asked.
+    told_by: Option<String>,
     estimate: Estimate,
+    /// How long it shall live.
+    ttl: Option<SignedDuration>,
+    /// Who ends it then.
+    expiry: Expiry,
+    /// Whether its machines cost money.
+    is_cloud: bool,
 }
 
 impl Plan {
@@ -46,7 +58,13 @@ impl Plan {
         let plan = plan(&spec, journal.as_ref());
         let driver = providers::find(&spec.provider)?.driver(&spec.options, &home, &open::dialer())?;
         let id = journal.as_ref().map_or_else(|| ClusterId("not-made-yet".to_owned()), |journal| journal.id.clone());
-        let request = Journal::begin(id, spec.clone(), "nobody".to_owned(), jiff::Timestamp::now()).request();
+        check_ingress(&spec, &*driver)?;
+        let mut imagined = Journal::begin(id, spec.clone(), "nobody".to_owned(), Timestamp::now());
+        imagined.operator = journal.as_ref().map(|journal| journal.operator.clone()).unwrap_or_default();
+        imagined.expires = self.limits.ttl.map(|ttl| imagined.created_at.saturating_add(ttl)).transpose()?;
+        let told_by = self.know_operator(&mut imagined, &*driver).await?;
+        let request = imagined.request();
+        self.limits.check(&*driver, &request, &spec.provider).await?;
         let estimate = driver
             .estimate(&request)
             .await
@@ -54,8 +72,23 @@ impl Plan {
         let capabilities = driver.capabilities();
         let has_firewall = capabilities.has_firewall || capabilities.machines_are_given;
         let firewall = if has_firewall { request.firewall } else { Vec::new() };
-        global.printer().value(&Shown { spec, plan, firewall, estimate }, text);
+        let (ttl, expiry) = (self.limits.ttl, capabilities.expiry);
+        global.printer().value(
+            &Shown { spec, plan, firewall, told_by, estimate, ttl, expiry, is_cloud: capabilities.has_user_data },
+            text,
+        );
         Ok(Exit::Done)
+    }
+
+    /// Finds out where the operator comes from, as `create` would; who told it. That nobody does is shown by the rule.
+    async fn know_operator(&self, imagined: &mut Journal, driver: &dyn Driver) -> Result<Option<String>> {
+        let is_known = !imagined.spec.ingress.ssh_from.is_empty() || !imagined.operator.is_empty();
+        if is_known || !driver.capabilities().has_firewall {
+            return Ok(None);
+        }
+        let seen = operator::seen_by(&imagined.spec).await?;
+        imagined.operator = vec![host_prefix(seen.address)];
+        Ok(Some(seen.service))
     }
 }
 
@@ -83,19 +116,40 @@ fn text(shown: &Shown) -> String {
         for rule in &shown.firewall {
             let _ = writeln!(text, "  {}", described(rule));
         }
-    }
-    if !estimate.calls.is_empty() {
-        let _ = writeln!(text, "\nCalls to the provider");
-        for call in &estimate.calls {
-            let _ = writeln!(text, "  {call}");
+        if let Some(service) = &shown.told_by {
+            let _ = writeln!(text, "  (your address was told by {service})");
         }
     }
-    let price = estimate.price.as_ref().map_or_else(
-        || "nothing".to_owned(),
-        |price| format!("{:.4} {} an hour (prices of {})", price.per_hour, price.currency, price.as_of),
-    );
-    let _ = writeln!(text, "\nMachines answer after about {} s; it costs {price}", estimate.seconds);
+    section(&mut text, "Resources", &estimate.resources);
+    section(&mut text, "Calls to the provider", &estimate.calls);
+    section(&mut text, "Calls that wait for one another", &estimate.path);
+    let price = match &estimate.price {
+        Some(price) => cost::described(price, shown.ttl),
+        None if shown.is_cloud => "what the driver does not know".to_owned(),
+        None => "nothing".to_owned(),
+    };
+    let _ = writeln!(text, "\nMachines answer after about {:.1} s; it costs {price}", estimate.seconds);
+    if shown.ttl.is_some() {
+        let _ = writeln!(text, "{}", ended_by(shown.expiry));
+    }
     text
+}
+
+fn section(text: &mut String, title: &str, lines: &[String]) {
+    if !lines.is_empty() {
+        let _ = writeln!(text, "\n{title}");
+        for line in lines {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+}
+
+fn ended_by(expiry: Expiry) -> &'static str {
+    match expiry {
+        Expiry::Provider => "The provider ends it then",
+        Expiry::Machine => "Its machines end themselves then; root on a machine can prevent that",
+        Expiry::Nobody => "Nobody ends it then: it costs on until somebody runs `swarmup gc` or `swarmup destroy`",
+    }
 }
 
 /// `2377/tcp between the members`.

@@ -3,7 +3,7 @@
 use crate::journal::file::JOURNAL_FILE;
 use crate::journal::{ClusterLock, Stage};
 use crate::output::report;
-use crate::phase::{self, Context, PhaseError, Unreachable};
+use crate::phase::{self, Context, PhaseError, Unreachable, Until};
 
 /// Whether anything was announced: before that, nothing can have been made.
 pub(super) fn is_begun(context: &Context) -> bool {
@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, lock: ClusterLock) -> bool {
 /// Destroys all there is of a cluster.
 pub(super) async fn take_down(context: &Context) -> Result<(), PhaseError> {
     context.ledger.record(|journal| journal.stage = Stage::Destroying).await?;
-    phase::backward(context, Unreachable::Fails).await
+    phase::backward(context, Unreachable::Fails, Until::Gone).await
 }
 
 /// Removes the folder; the lock is held until it is gone.

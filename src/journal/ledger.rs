@@ -92,6 +92,7 @@ mod tests {
             managers: 1,
             workers: 0,
             allow_even_managers: false,
+            ingress: crate::ingress::Ingress::default(),
             options: driver::Options::default(),
         };
         let journal = Journal::begin(ClusterId("x".to_owned()), spec, "me@here".to_owned(), Timestamp::UNIX_EPOCH);

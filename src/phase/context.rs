@@ -121,7 +121,10 @@ impl Context {
         self.ledger.note(|journal| {
             if let Some(machine) = journal.machines.get_mut(&number) {
                 // The pinned host key is ours; a driver that only creates machines does not know it.
-                let instance = with_pinned_key(instance.clone(), machine.instance.as_ref());
+                let mut instance = with_pinned_key(instance.clone(), machine.instance.as_ref());
+                if let (Some(Access::Ssh(ssh)), Some(own)) = (&mut instance.access, &machine.own_host_key) {
+                    ssh.host_key = Some(own.clone());
+                }
                 machine.instance = Some(instance);
             }
         });

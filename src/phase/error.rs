@@ -6,6 +6,7 @@ use driver::{DriverError, Resource};
 use crate::engine::EngineError;
 use crate::identity::IdentityError;
 use crate::journal::JournalError;
+use crate::operator::OperatorError;
 
 /// Why a phase did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,12 @@ pub enum PhaseError {
     /// The journal could not be written, so nothing more was done.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// It is not known where the operator comes from.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// A machine has a new host key, and does not show it.
+    #[error("it does not show the host key that it has made for itself")]
+    HostKey,
     /// The provider made a machine that cannot be used.
     #[error("the provider gave it no {what}")]
     Incomplete {
@@ -70,8 +77,14 @@ impl PhaseError {
             Self::Machine { source, .. } => source.hint(),
             Self::Reach(error) => error.hint(),
             Self::Engine(error) => error.hint(),
+            Self::Operator(error) => Some(error.hint()),
             Self::Left { .. } => Some("run `swarmup destroy` again in a while".to_owned()),
-            Self::Identity(_) | Self::Journal(_) | Self::Incomplete { .. } | Self::Interrupted | Self::Task(_) => None,
+            Self::Identity(_)
+            | Self::Journal(_)
+            | Self::Incomplete { .. }
+            | Self::HostKey
+            | Self::Interrupted
+            | Self::Task(_) => None,
         }
     }
 
@@ -85,6 +98,8 @@ impl PhaseError {
             | Self::Engine(_)
             | Self::Identity(_)
             | Self::Journal(_)
+            | Self::Operator(_)
+            | Self::HostKey
             | Self::Incomplete { .. }
             | Self::Left { .. }
             | Self::Task(_) => false,
@@ -100,6 +115,8 @@ impl PhaseError {
             Self::Engine(_)
             | Self::Identity(_)
             | Self::Journal(_)
+            | Self::Operator(_)
+            | Self::HostKey
             | Self::Incomplete { .. }
             | Self::Left { .. }
             | Self::Interrupted

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use driver::{Instance, MachineRequest};
+use driver::{Expiry, Instance, MachineRequest};
 use model::Role;
 use tokio::sync::mpsc;
 
 use super::context::line_name;
 use super::{Context, PhaseError, Work, preflight};
 use crate::engine::EngineError;
-use crate::identity::read_ssh_public_key;
+use crate::identity::{first_host_key, read_ssh_public_key};
 use crate::journal::{Journal, NetworkRecord, Step};
+use crate::template;
 
 /// What it does.
 pub(super) const TITLE: &str = "Create machines";
@@ -55,7 +56,9 @@ impl Machines {
         };
         ids.extend(found.into_iter().filter_map(|resource| resource.instance));
         let ids: Vec<_> = ids.into_iter().collect();
-        if !ids.is_empty() {
+        // Removing the network takes them along, where it does: one call for all.
+        let goes_with_network = context.driver.capabilities().removes_machines_with_network;
+        if !ids.is_empty() && !goes_with_network {
             context.call("destroy the machines", || context.driver.destroy(&ids)).await?;
         }
         if let Some(error) = untold {
@@ -73,10 +76,10 @@ pub(super) fn pending(journal: &Journal) -> Vec<u32> {
     machines.map(|(number, _)| *number).collect()
 }
 
-/// The agent that machines start with; those that are given are sent it once they are reached, so that there must
-/// merely be one.
+/// The agent that machines start with; those that are reached by SSH are sent it then, so that there must merely be one.
 pub fn agent_file(context: &Context) -> Result<Option<PathBuf>, EngineError> {
-    if context.driver.capabilities().machines_are_given {
+    let capabilities = context.driver.capabilities();
+    if capabilities.machines_are_given || capabilities.has_user_data {
         return context.engine.check_agent().map(|()| None);
     }
     context.engine.agent_file()
@@ -86,6 +89,18 @@ fn requests(context: &Context, journal: &Journal) -> Result<Vec<MachineRequest>,
     let agent = agent_file(context)?;
     let authorized_key = read_ssh_public_key(context.ledger.folder())?;
     let mark = context.request().mark();
+    let first_host_key = if context.driver.capabilities().has_user_data {
+        Some(first_host_key(context.ledger.folder(), &journal.spec.name)?)
+    } else {
+        None
+    };
+    let ends_itself_at = journal.expires.filter(|_| context.driver.capabilities().expiry == Expiry::Machine);
+    let user_data = match (&first_host_key, &authorized_key) {
+        (Some(host_key), Some(authorized_key)) => {
+            Some(template::cloud_init(&journal.spec.name, authorized_key, host_key, ends_itself_at))
+        }
+        (None, _) | (_, None) => None,
+    };
     let request = |number: u32| MachineRequest {
         mark: mark.clone(),
         name: journal.spec.machine_name(number),
@@ -96,8 +111,8 @@ fn requests(context: &Context, journal: &Journal) -> Result<Vec<MachineRequest>,
             Role::Worker => "workers",
         }
         .to_owned(),
-        user_data: None,
-        host_key: None,
+        user_data: user_data.clone(),
+        host_key: first_host_key.as_ref().map(|pair| pair.public.clone()),
         authorized_key: authorized_key.clone(),
         agent: agent.clone(),
         options: journal.spec.options.clone(),

@@ -1,11 +1,22 @@
 //! Checks what can be checked before anything is made; backward, proves that nothing is left.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use driver::Resource;
 
+use tokio::time::Instant;
+
 use super::machines::{agent_file, pending};
 use super::{Context, Phase, PhaseError};
+use crate::ingress::host_prefix;
 use crate::journal::{Journal, Stage};
+use crate::operator;
+
+/// How long the provider may take to remove what it says is vanishing.
+const VANISHING: Duration = Duration::from_mins(10);
+/// How often it is asked meanwhile.
+const VANISHING_PAUSE: Duration = Duration::from_secs(1);
 
 /// Checks the provider and the agent; changes nothing.
 #[derive(Debug)]
@@ -23,6 +34,7 @@ impl Phase for Preflight {
 
     async fn apply(&self, context: &Context) -> Result<(), PhaseError> {
         agent_file(context)?;
+        know_operator(context).await?;
         let request = context.request();
         let action = format!("use provider `{}`", context.journal().spec.provider);
         let call = context.call(&action, || context.driver.preflight(&request));
@@ -39,9 +51,34 @@ impl Phase for Preflight {
 
     /// Asks the provider what still carries the mark: nothing is destroyed until that answer is empty.
     async fn undo(&self, context: &Context) -> Result<(), PhaseError> {
-        let left = remains(context).await?;
-        if left.is_empty() { Ok(()) } else { Err(PhaseError::Left { left }) }
+        let deadline = Instant::now() + VANISHING;
+        loop {
+            let left = remains(context).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            let is_vanishing = left.iter().all(|resource| resource.is_vanishing);
+            if !is_vanishing || Instant::now() >= deadline {
+                return Err(PhaseError::Left { left });
+            }
+            context.unless_stopped(tokio::time::sleep(VANISHING_PAUSE)).await?;
+        }
     }
+}
+
+/// Finds out where the operator comes from, where a firewall has to know and nothing was said about it. Asked once: a
+/// cluster that is resumed or changed keeps the address until `swarmup allow-me`.
+async fn know_operator(context: &Context) -> Result<(), PhaseError> {
+    let journal = context.journal();
+    let is_known = !journal.spec.ingress.ssh_from.is_empty() || !journal.operator.is_empty();
+    if is_known || !context.driver.capabilities().has_firewall {
+        return Ok(());
+    }
+    let seen = context.unless_stopped(operator::seen_by(&journal.spec)).await??;
+    let prefix = host_prefix(seen.address);
+    context.progress.line(&format!("  lets in {prefix} for SSH and the API (told by {})", seen.service));
+    context.ledger.note(|journal| journal.operator = vec![prefix]);
+    Ok(())
 }
 
 /// Whether there is anything to make: where machines only leave, neither provider nor agent need be at hand for it.

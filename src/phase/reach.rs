@@ -1,13 +1,16 @@
-//! Opens a session with each machine as soon as it answers, and pins the host key that it shows first.
+//! Opens a session with each machine as soon as it answers, and pins the host key that it shows first; where that is the
+//! one of its user-data, it is [replaced](super::host_key).
 
 use std::time::Duration;
 
+use ::reach::ReachError;
 use async_trait::async_trait;
 use driver::Access;
 use tokio::time::Instant;
 
 use super::context::line_name;
-use super::{Context, MachinePhase, PhaseError, Work};
+use super::{Context, MachinePhase, PhaseError, Work, host_key};
+use crate::identity::read_first_host_key;
 
 /// How long a machine that was just made may take to answer.
 const BOOT_TIMEOUT: Duration = Duration::from_mins(5);
@@ -33,14 +36,29 @@ impl MachinePhase for Reach {
         let is_given = context.driver.capabilities().machines_are_given;
         let deadline = Instant::now() + if is_given { GIVEN_TIMEOUT } else { BOOT_TIMEOUT };
         let mut pause = FIRST_PAUSE;
+        let first_key = read_first_host_key(context.ledger.folder())?.map(|pair| pair.public);
         let session = loop {
             match context.unless_stopped(context.dial(work.number, &work.instance)).await? {
                 Ok(session) => break session,
+                // It was about to show its own key when a command ended.
+                Err(PhaseError::Reach(ReachError::HostKeyChanged { .. }))
+                    if expects_another(work, first_key.as_deref()) =>
+                {
+                    host_key::expect(&mut work.instance.access, first_key.as_deref().unwrap_or_default());
+                    continue;
+                }
                 Err(PhaseError::Reach(error)) if error.is_transient() && Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
             context.unless_stopped(tokio::time::sleep(pause)).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        let shows_first = first_key.zip(session.host_key()).is_some_and(|(first, key)| host_key::is_same(&first, key));
+        let session = if shows_first {
+            context.progress.machine(&line_name(work.number), "making a host key of its own");
+            context.in_grace(host_key::replace(context, work, &*session)).await??
+        } else {
+            session
         };
         if let Some(key) = session.host_key() {
             pin(context, work.number, key);
@@ -48,6 +66,12 @@ impl MachinePhase for Reach {
         work.session = Some(session);
         Ok(())
     }
+}
+
+/// Whether a machine that may still show the key of its user-data is expected to show another one.
+fn expects_another(work: &Work, first_key: Option<&str>) -> bool {
+    let Some(Access::Ssh(ssh)) = &work.instance.access else { return false };
+    first_key.zip(ssh.host_key.as_deref()).is_some_and(|(first, expected)| !host_key::is_same(first, expected))
 }
 
 /// Keeps the key that a host showed first; the next intent takes it to disk.

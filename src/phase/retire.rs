@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Context, Phase, PhaseError};
-use crate::identity::Identity;
+use crate::identity::{Identity, forget_first_host_key};
 use crate::journal::Stage;
 
 /// The secrets' end.
@@ -18,7 +18,8 @@ impl Phase for Retire {
 
     async fn apply(&self, context: &Context) -> Result<(), PhaseError> {
         let folder = context.ledger.folder().to_owned();
-        tokio::task::spawn_blocking(move || Identity::retire(&folder)).await??;
+        let retire = move || Identity::retire(&folder).and_then(|()| forget_first_host_key(&folder));
+        tokio::task::spawn_blocking(retire).await??;
         context.ledger.record(|journal| journal.stage = Stage::Ready).await?;
         Ok(())
     }

@@ -30,6 +30,11 @@ refused!(a_flag_of_another_provider_is_refused, "create lab --provider local --f
 refused!(a_file_that_is_not_there_is_refused, "create lab --file /nowhere/swarmup.yaml", 1);
 refused!(a_cluster_that_is_not_there_is_not_destroyed, "destroy lab --yes", 1);
 refused!(a_cluster_that_is_not_there_has_no_status, "status lab", 1);
+refused!(an_end_that_no_provider_sees_to_is_refused, "create lab --provider local --ttl 3h", 2);
+refused!(an_end_that_is_no_time_is_refused, "create lab --provider fake --ttl soon", 2);
+refused!(ports_without_a_firewall_are_refused, "create lab --provider fake --open 80,443", 2);
+refused!(ports_of_the_swarm_are_not_opened, "create lab --provider fake --open 80,2377", 2);
+refused!(a_prefix_that_is_none_is_refused, "create lab --provider fake --ssh-from 10.0.0.1/8", 2);
 refused!(an_agent_that_is_not_there_is_refused, "create lab --provider local --agent /nowhere/swarmd", 1);
 
 #[test]

@@ -7,6 +7,8 @@ mod bad_input;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod expiry;
+#[cfg(test)]
 mod failure;
 #[cfg(test)]
 mod interruption;

@@ -121,25 +121,22 @@ impl NodeRuntime {
                 Some(member) => Some(member),
                 None => self.take_up(&cancel, going_on.take()).await?,
             };
-            match member {
-                Some(member) => {
-                    let end = Box::pin(member.run(&mut self.commands, cancel.clone())).await;
-                    going_on = match end {
-                        MemberEnd::Anew { addresses, keyring, answer } => {
-                            let waiting = self.begin_anew(addresses, &keyring, answer).await;
-                            Some((keyring, waiting))
-                        }
-                        MemberEnd::Cancelled | MemberEnd::Left(_) | MemberEnd::Failed => {
-                            self.ended(end).await;
-                            None
-                        }
-                    };
+            let Some(member) = member else {
+                self.parts.shared.know();
+                begun = Box::pin(self.inactive(&cancel)).await;
+                continue;
+            };
+            let end = Box::pin(member.run(&mut self.commands, cancel.clone())).await;
+            going_on = match end {
+                MemberEnd::Anew { addresses, keyring, answer } => {
+                    let waiting = self.begin_anew(addresses, &keyring, answer).await;
+                    Some((keyring, waiting))
                 }
-                None => {
-                    self.parts.shared.know();
-                    begun = Box::pin(self.inactive(&cancel)).await;
+                MemberEnd::Cancelled | MemberEnd::Left(_) | MemberEnd::Failed => {
+                    self.ended(end).await;
+                    None
                 }
-            }
+            };
         }
         Ok(())
     }

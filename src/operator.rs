@@ -1,0 +1,146 @@
+//! Where the operator comes from, as the world sees this workstation: asked of services that answer with the address
+//! of whoever asks. A firewall then lets in this one address.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::cluster::ClusterSpec;
+
+/// The environment variable that names other services, separated by commas.
+pub const SERVICES_VARIABLE: &str = "SWARMUP_ADDRESS_SERVICES";
+/// The services that are asked, one after the other, until one answers: Amazon's, ipify's, Icanhazip's (Cloudflare's).
+const SERVICES: [&str; 3] = ["https://checkip.amazonaws.com", "https://api.ipify.org", "https://ipv4.icanhazip.com"];
+/// How long each may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest answer that is read: an address and the end of its line.
+const LONGEST_ANSWER: usize = 64;
+
+/// Why it is not known where the operator comes from.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No service has answered with an address.
+    #[error("no service told the address that this workstation is seen by ({reasons})")]
+    NoAnswer {
+        /// What came of each.
+        reasons: String,
+    },
+    /// The machines are reached by private addresses, where nobody can tell.
+    #[error("machines with private addresses only cannot tell where you come from")]
+    Private,
+}
+
+impl OperatorError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoAnswer { .. } => {
+                format!("name it: --ssh-from ADDRESS; or other services in {SERVICES_VARIABLE}")
+            }
+            Self::Private => "name the prefix that you reach them from: --ssh-from CIDR".to_owned(),
+        }
+    }
+}
+
+/// An address, and who told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The address that this workstation is seen by.
+    pub address: IpAddr,
+    /// The service that said so.
+    pub service: String,
+}
+
+/// The address that this workstation is seen by, for the machines of a cluster.
+pub async fn seen_by(spec: &ClusterSpec) -> Result<Seen, OperatorError> {
+    if spec.options.one(driver::cloud::PRIVATE) == Some("true") {
+        return Err(OperatorError::Private);
+    }
+    ask().await
+}
+
+/// Asks the services until one answers with an address.
+async fn ask() -> Result<Seen, OperatorError> {
+    let given = std::env::var(SERVICES_VARIABLE).unwrap_or_default();
+    let given: Vec<&str> = given.split(',').map(str::trim).filter(|service| !service.is_empty()).collect();
+    ask_each(if given.is_empty() { &SERVICES } else { &given }).await
+}
+
+async fn ask_each(services: &[&str]) -> Result<Seen, OperatorError> {
+    ca::install_crypto();
+    let mut reasons = Vec::new();
+    for service in services {
+        match ask_one(service).await {
+            Ok(address) => return Ok(Seen { address, service: (*service).to_owned() }),
+            Err(reason) => reasons.push(format!("{service}: {reason}")),
+        }
+    }
+    Err(OperatorError::NoAnswer { reasons: reasons.join("; ") })
+}
+
+async fn ask_one(service: &str) -> Result<IpAddr, String> {
+    let client = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| model::with_causes(&error))?;
+    let answer = client.get(service).send().await.map_err(|error| model::with_causes(&error))?;
+    if !answer.status().is_success() {
+        return Err(format!("it answered {}", answer.status()));
+    }
+    let mut answer = answer;
+    let mut text = Vec::new();
+    while let Some(part) = answer.chunk().await.map_err(|error| model::with_causes(&error))? {
+        text.extend_from_slice(&part);
+        if text.len() > LONGEST_ANSWER {
+            return Err("its answer is no address".to_owned());
+        }
+    }
+    let text = String::from_utf8_lossy(&text);
+    text.trim().parse().map_err(|_| "its answer is no address".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A service that gives one answer to everybody.
+    async fn service(status: &'static str, body: String) -> (String, tokio::task::JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut serving = tokio::task::JoinSet::new();
+        serving.spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await.unwrap();
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(body.as_bytes()).await.unwrap();
+            }
+        });
+        (format!("http://{address}"), serving)
+    }
+
+    #[tokio::test]
+    async fn the_first_service_that_names_an_address_is_believed() {
+        let (broken, _first) = service("500 Oops", "203.0.113.1".to_owned()).await;
+        let (chatty, _second) = service("200 OK", "<html>".repeat(100)).await;
+        let (good, _third) = service("200 OK", "203.0.113.7\n".to_owned()).await;
+
+        let seen = ask_each(&[&broken, &chatty, &good]).await.unwrap();
+
+        assert_eq!(seen, Seen { address: "203.0.113.7".parse().unwrap(), service: good });
+    }
+
+    #[tokio::test]
+    async fn where_none_answers_each_is_named_with_its_reason() {
+        let (broken, _serving) = service("404 Not Found", String::new()).await;
+
+        let error = ask_each(&[&broken]).await.unwrap_err();
+
+        assert!(error.to_string().contains(&format!("{broken}: it answered 404")), "{error}");
+    }
+}
