@@ -99,6 +99,42 @@ impl Hosts {
         Ok(hosts)
     }
 
+    /// Adds a host that is off and has never booted; the folder of what it is given for its first boot (its keys, and
+    /// `files` for its root).
+    ///
+    /// # Errors
+    /// Where there is one of that number, or the disk refuses.
+    pub fn add(&mut self, number: u32) -> Result<PathBuf> {
+        ensure!((1..200).contains(&number), "the operator's and the silent address are above the hosts'");
+        ensure!(self.all.iter().all(|host| host.number != number), "there is a host {number} already");
+        let seed = self.visible_disks().join(number.to_string()).join("seed");
+        fs::create_dir_all(&seed)?;
+        let (folder, network) = (self.disks(), self.network.id());
+        self.all.push(Host { number, folder, cgroup: self.cgroup.clone(), network, power: None });
+        Ok(seed)
+    }
+
+    /// Powers hosts on, all at once, and waits until they are up.
+    ///
+    /// # Errors
+    /// Where one does not come up in time.
+    pub fn boot(&mut self, numbers: &[u32]) -> Result<()> {
+        let mut chosen: Vec<_> = self.all.iter_mut().filter(|host| numbers.contains(&host.number)).collect();
+        chosen.iter_mut().try_for_each(|host| host.power_on())?;
+        chosen.iter_mut().try_for_each(|host| host.wait_until_up())
+    }
+
+    /// Cuts a host's power and throws its disk away.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn remove(&mut self, number: u32) -> Result<()> {
+        self.all.iter_mut().filter(|host| host.number == number).for_each(Host::power_off);
+        self.all.retain(|host| host.number != number);
+        let disk = self.visible_disks().join(number.to_string());
+        fs::remove_dir_all(&disk).with_context(|| format!("failed to throw away the disk of host {number}"))
+    }
+
     /// A host by its number, from 1.
     ///
     /// # Panics
@@ -137,8 +173,18 @@ impl Hosts {
 
     /// A command that runs where the operator sits: this machine's files, the hosts' network.
     pub fn operator(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        Self::operator_of(self.operator_pid(), program)
+    }
+
+    /// A process in the operator's namespace, for [`operator_of`](Self::operator_of).
+    pub fn operator_pid(&self) -> u32 {
+        self.network.id()
+    }
+
+    /// A command that runs where an operator sits, for those that do not hold the hosts.
+    pub fn operator_of(pid: u32, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg("-t").arg(self.network.id().to_string()).arg("-n").arg("--").arg(program);
+        command.arg("-t").arg(pid.to_string()).arg("-n").arg("--").arg(program);
         command
     }
 
@@ -147,7 +193,15 @@ impl Hosts {
     /// # Errors
     /// Where the kernel refuses.
     pub fn enter_operator(&self) -> Result<()> {
-        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.network.id()))?;
+        Self::enter_operator_of(self.operator_pid())
+    }
+
+    /// The same, for those that do not hold the hosts.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn enter_operator_of(pid: u32) -> Result<()> {
+        let namespace = fs::File::open(format!("/proc/{pid}/ns/net"))?;
         rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(rustix::thread::LinkNameSpaceType::Network))?;
         Ok(())
     }
@@ -167,10 +221,14 @@ impl Hosts {
         self.folder.path().join("disks")
     }
 
+    /// The hosts' disks, as this process sees them: they are mounted in the network's mount namespace only.
+    fn visible_disks(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{}", self.network.id(), self.disks().display()))
+    }
+
     /// Puts onto the disks what a host needs to boot.
     fn fill_disks(&self) -> Result<()> {
-        // The disks are mounted in the network's mount namespace only.
-        let disks = PathBuf::from(format!("/proc/{}/root{}", self.network.id(), self.disks().display()));
+        let disks = self.visible_disks();
         let init = disks.join("init");
         fs::write(&init, INIT_SCRIPT)?;
         fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
@@ -341,6 +399,11 @@ impl Host {
         self.power_off();
         self.power_on()?;
         self.wait_until_up()
+    }
+
+    /// Whether it has power.
+    pub fn is_on(&self) -> bool {
+        self.power.is_some()
     }
 
     /// Cuts the power.

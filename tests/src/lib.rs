@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod cloud;
 pub mod guest;
 pub mod hosts;
 #[cfg(target_os = "linux")]
 pub mod isolated;
 pub mod programs;
+pub mod run;
 #[cfg(target_os = "linux")]
 pub mod snapshot;
 

@@ -6,7 +6,7 @@ use std::io::{Seek, Write};
 use tests::{Host, Hosts, Signal};
 
 use crate::bare::{docker, docker_reading, nodes, start_agent, state};
-use crate::run::{Run, eventually};
+use tests::run::{Run, eventually};
 
 /// Where a node keeps what its keys are locked with.
 const LOCK: &str = "/var/lib/swarmd/swarm/lock.json";

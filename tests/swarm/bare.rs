@@ -7,7 +7,7 @@ use std::process::Command;
 use tests::{Host, Hosts, Signal};
 
 use crate::cluster::{NODE_FORMAT, NodeLine, nodes_of};
-use crate::run::{PATIENCE, Run, eventually, limited};
+use tests::run::{PATIENCE, Run, eventually, limited};
 
 /// Where the agent serves the Engine API on its host.
 const SOCKET: &str = "/run/swarmd/swarmd.sock";

@@ -10,7 +10,7 @@ use swarmup::identity::Identity;
 use tests::{Host, Hosts};
 
 use crate::bare::{docker, nodes, start_agent, state, stop_agent};
-use crate::run::eventually;
+use tests::run::eventually;
 
 /// Where the file is put.
 const FILE: &str = "/run/swarmd/bootstrap.json";

@@ -9,8 +9,8 @@ use driver::{Access, Instance};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::run::{PATIENCE, Run, eventually, limited};
 use crate::workstation::Workstation;
+use tests::run::{PATIENCE, Run, eventually, limited};
 
 /// The columns of [`NodeLine`].
 pub(crate) const NODE_FORMAT: &str = "{{.ID}}|{{.Hostname}}|{{.Status}}|{{.Availability}}|{{.ManagerStatus}}";

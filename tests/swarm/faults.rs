@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use tests::isolated;
 
 use crate::cluster::{Cluster, wait_for_a_new_agent};
-use crate::run::eventually;
 use crate::workstation::Workstation;
+use tests::run::eventually;
 
 /// How long the swarm may be without a leader. `scripts/bench` measures the promise (4 s at worst, on a quiet
 /// machine); here it is a machine on which anything may run.
@@ -32,7 +32,7 @@ fn write_soon(lab: &Cluster<'_>, manager: &str, label: &str) {
 }
 
 fn labels(lab: &Cluster<'_>, manager: &str) -> String {
-    lab.docker_on(manager, crate::run::PATIENCE, "node inspect node-5 --format {{.Spec.Labels}}").answer()
+    lab.docker_on(manager, tests::run::PATIENCE, "node inspect node-5 --format {{.Spec.Labels}}").answer()
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_leader_that_is_stopped_is_down_by_its_own_word_and_comes_back_as_a_follower
         let stopped = nodes.iter().find(|node| node.hostname == leader).unwrap();
         assert_eq!((stopped.status.as_str(), stopped.manager_status.as_str()), ("Down", "Unreachable"));
         let message = format!("node inspect {leader} --format {{{{.Status.Message}}}}");
-        assert_eq!(lab.docker_on(asked, crate::run::PATIENCE, &message).answer(), "node was stopped");
+        assert_eq!(lab.docker_on(asked, tests::run::PATIENCE, &message).answer(), "node was stopped");
 
         workstation.swarmup(&format!("node start -c lab {leader}")).answer();
         assert_ne!(lab.wait_until_well(asked, 3, 2), leader);
@@ -95,7 +95,7 @@ fn nothing_acknowledged_is_lost_when_every_agent_is_killed_at_once() {
         let names = ["node-1", "node-2", "node-3", "node-4", "node-5"];
         for (number, manager) in ["node-1", "node-2", "node-3"].into_iter().cycle().take(6).enumerate() {
             let write = format!("node update --label-add write-{number}={manager} node-5");
-            lab.docker_on(manager, crate::run::PATIENCE, &write).answer();
+            lab.docker_on(manager, tests::run::PATIENCE, &write).answer();
         }
 
         let former = names.map(|name| lab.signal(name, Signal::KILL));

@@ -6,8 +6,8 @@ use serde_json::Value;
 use tests::isolated;
 
 use crate::cluster::Cluster;
-use crate::run::PATIENCE;
 use crate::workstation::{Workstation, count_machines};
+use tests::run::PATIENCE;
 
 /// A boundary: what the journal says once it is reached.
 struct Boundary {

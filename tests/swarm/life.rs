@@ -64,9 +64,9 @@ fn nodes_change_their_roles_and_their_number() {
 
         // A leader that is demoted hands over; whoever asks any other manager notices nothing.
         let other = if leader == "node-1" { "node-2" } else { "node-1" };
-        lab.docker_on(other, crate::run::PATIENCE, &format!("node demote {leader}")).answer();
+        lab.docker_on(other, tests::run::PATIENCE, &format!("node demote {leader}")).answer();
         lab.wait_until_well(other, 2, 3);
-        lab.docker_on(other, crate::run::PATIENCE, &format!("node promote {leader}")).answer();
+        lab.docker_on(other, tests::run::PATIENCE, &format!("node promote {leader}")).answer();
         lab.wait_until_well(other, 3, 2);
 
         workstation.swarmup("scale lab --workers 4").answer();

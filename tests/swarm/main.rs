@@ -14,6 +14,5 @@ mod interrupted;
 mod life;
 mod recover;
 mod root;
-mod run;
 mod trust;
 mod workstation;

@@ -4,8 +4,8 @@ use tests::isolated;
 
 use crate::bare::{docker, start_agent, state};
 use crate::cluster::{Cluster, NODE_FORMAT, NodeLine, nodes_of};
-use crate::run::{PATIENCE, eventually};
 use crate::workstation::Workstation;
+use tests::run::{PATIENCE, eventually};
 
 /// Waits until the nodes are as listed: name, state and part in raft.
 #[track_caller]

@@ -8,8 +8,8 @@ use tests::{Host, Hosts, Signal, isolated};
 
 use crate::bare::{docker, nodes, start_agent};
 use crate::cluster::Cluster;
-use crate::run::{Run, eventually};
 use crate::workstation::Workstation;
+use tests::run::{Run, eventually};
 
 /// What `docker swarm ca` works with, of every node.
 const NODE_TRUST: &str = "{{.Description.TLSInfo.CertIssuerPublicKey}}|{{.Description.TLSInfo.TrustRoot}}";

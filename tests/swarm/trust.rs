@@ -11,8 +11,8 @@ use serde_json::Value;
 use tests::isolated;
 
 use crate::cluster::Cluster;
-use crate::run::{Run, limited};
 use crate::workstation::Workstation;
+use tests::run::{Run, limited};
 
 /// How long a call may take.
 const LIMIT: Duration = Duration::from_secs(20);

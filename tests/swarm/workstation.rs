@@ -9,7 +9,7 @@ use serde_json::Value;
 use tests::HostSnapshot;
 
 use crate::cluster::Cluster;
-use crate::run::{PATIENCE, Run, limited};
+use tests::run::{PATIENCE, Run, limited};
 
 /// Where the provider `local` keeps its clusters.
 const LOCAL_STATE: &str = "/var/lib/swarmup/local";

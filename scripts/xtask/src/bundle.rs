@@ -107,7 +107,8 @@ pub(crate) fn bundle(workspace: &Path, profile: Profile) -> anyhow::Result<Strin
     Ok(lines.join("\n"))
 }
 
-fn target_dir(workspace: &Path) -> PathBuf {
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir(workspace: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from)
 }
 

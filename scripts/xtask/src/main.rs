@@ -1,14 +1,15 @@
-//! Work on the workspace itself: `cargo xtask bundle` makes the agents that swarmup carries, `cargo xtask tidy` holds
-//! the rules of the house against the code.
+//! Work on the workspace itself: `cargo xtask bundle` makes the agents that swarmup carries, `cargo xtask dist` what is
+//! handed out, `cargo xtask tidy` holds the rules of the house against the code.
 
 mod bundle;
+mod dist;
 mod tidy;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 /// What the command understands.
-const USAGE: &str = "usage: cargo xtask bundle [--profile release|dev] | cargo xtask tidy";
+const USAGE: &str = "usage: cargo xtask bundle [--profile release|dev] | cargo xtask dist | cargo xtask tidy";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let outcome = match arguments[..] {
         ["bundle"] | ["bundle", "--profile", "release"] => bundle::bundle(workspace(), bundle::Profile::Release),
         ["bundle", "--profile", "dev"] => bundle::bundle(workspace(), bundle::Profile::Dev),
+        ["dist"] => dist::dist(workspace()),
         ["tidy"] => tidy::tidy(workspace()),
         _ => {
             say(USAGE);

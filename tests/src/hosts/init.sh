@@ -53,7 +53,14 @@ mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$root/dev/pt
 mount -t tmpfs tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-cp "$folder/authorized_keys" "$root/run/authorized_keys"
+seed=$folder/$number/seed
+if [ -d "$seed" ]; then
+    # An instance of a cloud is given who may log in, its host key and some files; nobody else's key fits.
+    cp -r "$seed" "$root/run/seed"
+    mv "$root/run/seed/authorized_keys" "$root/run/authorized_keys"
+else
+    cp "$folder/authorized_keys" "$root/run/authorized_keys"
+fi
 cd "$root"
 pivot_root . .
 umount -l .
@@ -87,11 +94,18 @@ if [ ! -e /etc/test-host ]; then
         install -d -m 755 -o "$user" -g "$user" "/home/$name" "/home/$name/.ssh"
         install -m 600 -o "$user" -g "$user" /run/authorized_keys "/home/$name/.ssh/authorized_keys"
     done
+    if [ -d /run/seed ]; then
+        rm -f /etc/ssh/ssh_host_* /root/.ssh/authorized_keys /home/asked/.ssh/authorized_keys
+        sed -i '/^HostKey .*ecdsa/d' /etc/ssh/sshd_config
+        install -m 600 /run/seed/ssh_host_ed25519_key /etc/ssh/ssh_host_ed25519_key
+        install -m 644 /run/seed/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_ed25519_key.pub
+        if [ -d /run/seed/files ]; then cp -r /run/seed/files/. /; fi
+    fi
     printf 'ops ALL=(ALL) NOPASSWD: ALL\nasked ALL=(ALL) ALL\n' >/etc/sudoers.d/test-host
     chmod 440 /etc/sudoers.d/test-host
     touch /etc/test-host
 fi
-rm /run/authorized_keys
+rm -rf /run/authorized_keys /run/seed
 
 # The services: sshd, then what was installed for runlevel 2.
 exec 3>&1 4<&0 >/dev/null 2>&1 </dev/null

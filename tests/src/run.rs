@@ -1,11 +1,13 @@
 //! Commands with a limit, what came of them, and waiting for what must come to be.
 
+#![expect(clippy::unwrap_used, reason = "for tests: what fails here fails the test")]
+
 use std::fmt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that a test waits for, on a machine that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// The exit code of `timeout` for a command that it killed.
 const KILLED: i32 = 137;
 /// How long to wait before something is looked at again.
@@ -13,23 +15,23 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What came of a command.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub struct Run {
     line: String,
     code: Option<i32>,
     /// What it answered.
-    pub(crate) stdout: String,
+    pub stdout: String,
     /// What it said besides.
-    pub(crate) stderr: String,
+    pub stderr: String,
 }
 
 impl Run {
     /// Runs a command to its end.
-    pub(crate) fn of(command: &mut Command) -> Self {
+    pub fn of(command: &mut Command) -> Self {
         Self::reading(command, Stdio::null())
     }
 
     /// Runs a command to its end that reads from `input`.
-    pub(crate) fn reading(command: &mut Command, input: impl Into<Stdio>) -> Self {
+    pub fn reading(command: &mut Command, input: impl Into<Stdio>) -> Self {
         let line = format!("{command:?}");
         let Output { status, stdout, stderr } =
             command.stdin(input).output().unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -42,27 +44,27 @@ impl Run {
     }
 
     /// Whether the command says that it did what it should.
-    pub(crate) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.code == Some(0)
     }
 
     /// The answer of a command that must succeed, without the end of its last line.
     #[track_caller]
-    pub(crate) fn answer(self) -> String {
+    pub fn answer(self) -> String {
         assert!(self.is_done(), "{self}");
         self.stdout.trim_end().to_owned()
     }
 
     /// What a command said that must fail.
     #[track_caller]
-    pub(crate) fn refusal(self) -> String {
+    pub fn refusal(self) -> String {
         assert!(self.has_failed(), "{self}");
         format!("{}{}", self.stdout, self.stderr)
     }
 
     /// Fails the test where anything came back: the other side must have ended the conversation at once.
     #[track_caller]
-    pub(crate) fn unanswered(self) {
+    pub fn unanswered(self) {
         assert!(self.has_failed() && self.stdout.is_empty(), "{self}");
     }
 
@@ -80,7 +82,7 @@ impl fmt::Display for Run {
 }
 
 /// A command that is killed where it takes longer than `limit`.
-pub(crate) fn limited(limit: Duration, program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub fn limited(limit: Duration, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--signal", "KILL", "--foreground"]).arg(format!("{}", limit.as_secs_f64())).arg(program);
     command
@@ -88,7 +90,7 @@ pub(crate) fn limited(limit: Duration, program: impl AsRef<std::ffi::OsStr>) -> 
 
 /// Looks again and again until something is there, and returns it; says what was missing where it never comes.
 #[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {

@@ -1,0 +1,138 @@
+//! Hosts for the instances of a cloud that a test emulates: each one that the emulator says is running is a host at its
+//! private address, booted by what its user-data says. One that is stopped is a host without power, and one that is gone
+//! takes its host along.
+//!
+//! Of cloud-init it does what `templates/cloud-init` asks for: who may log in, which key the host shows, which files
+//! there are. The keys let in [`USER`], who may use sudo, and nobody else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use crate::Hosts;
+
+/// The user that an image's cloud-init would make.
+pub const USER: &str = "ops";
+
+/// An instance that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudInstance {
+    /// Its id at the provider: never the same twice.
+    pub id: String,
+    /// Its private address, on the hosts' network.
+    pub address: IpAddr,
+    /// What it was given.
+    pub user_data: String,
+    /// Whether it runs; one that is stopped keeps its disk.
+    pub is_running: bool,
+}
+
+/// The hosts of a cloud.
+#[derive(Debug)]
+pub struct CloudHosts {
+    hosts: Hosts,
+    /// The host number of each instance.
+    booted: BTreeMap<String, u32>,
+}
+
+/// The part of `#cloud-config` that is understood.
+#[derive(Debug, Deserialize)]
+struct CloudConfig {
+    ssh_authorized_keys: Vec<String>,
+    ssh_keys: SshKeys,
+    #[serde(default)]
+    write_files: Vec<WriteFile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SshKeys {
+    ed25519_private: String,
+    ed25519_public: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct WriteFile {
+    path: String,
+    content: String,
+}
+
+impl CloudHosts {
+    /// A network without hosts.
+    ///
+    /// # Errors
+    /// As [`Hosts::start`].
+    pub fn start() -> Result<Self> {
+        Ok(Self { hosts: Hosts::start(0)?, booted: BTreeMap::new() })
+    }
+
+    /// The network, and the hosts that are up.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// The numbers of the hosts, by the ids of their instances.
+    pub fn booted(&self) -> &BTreeMap<String, u32> {
+        &self.booted
+    }
+
+    /// Boots and ends hosts until there is one for each instance.
+    ///
+    /// # Errors
+    /// A host does not boot, or an instance's user-data or address cannot be used.
+    pub fn follow(&mut self, instances: &[CloudInstance]) -> Result<()> {
+        let is_there = |id: &str| instances.iter().any(|instance| instance.id == id);
+        let gone: Vec<_> = self.booted.keys().filter(|id| !is_there(id)).cloned().collect();
+        for id in gone {
+            if let Some(number) = self.booted.remove(&id) {
+                self.hosts.remove(number)?;
+            }
+        }
+        let mut to_boot = Vec::new();
+        for instance in instances {
+            match self.booted.get(&instance.id) {
+                None if instance.is_running => to_boot.push(self.set_up(instance)?),
+                Some(number) if instance.is_running != self.hosts.host(*number).is_on() => {
+                    if instance.is_running {
+                        to_boot.push(*number);
+                    } else {
+                        self.hosts.host_mut(*number).power_off();
+                    }
+                }
+                None | Some(_) => {}
+            }
+        }
+        self.hosts.boot(&to_boot)
+    }
+
+    /// Gives an instance a host that has never booted; its number.
+    fn set_up(&mut self, instance: &CloudInstance) -> Result<u32> {
+        let number = number_of(instance.address)?;
+        let config = read(&instance.user_data).with_context(|| format!("user-data of `{}`", instance.id))?;
+        let seed = self.hosts.add(number)?;
+        fs::write(seed.join("authorized_keys"), config.ssh_authorized_keys.join("\n") + "\n")?;
+        fs::write(seed.join("ssh_host_ed25519_key"), &config.ssh_keys.ed25519_private)?;
+        fs::write(seed.join("ssh_host_ed25519_key.pub"), config.ssh_keys.ed25519_public.clone() + "\n")?;
+        for file in &config.write_files {
+            let path = seed.join("files").join(file.path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+            fs::write(path, &file.content)?;
+        }
+        self.booted.insert(instance.id.clone(), number);
+        Ok(number)
+    }
+}
+
+fn number_of(address: IpAddr) -> Result<u32> {
+    match address {
+        IpAddr::V4(address) if address.octets()[..3] == [10, 77, 1] => Ok(u32::from(address.octets()[3])),
+        other @ (IpAddr::V4(_) | IpAddr::V6(_)) => bail!("{other} is not on the hosts' network"),
+    }
+}
+
+fn read(user_data: &str) -> Result<CloudConfig> {
+    anyhow::ensure!(user_data.starts_with("#cloud-config\n"), "it is no cloud-config");
+    Ok(serde_saphyr::from_str(user_data)?)
+}
