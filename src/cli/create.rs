@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use driver::ClusterId;
+use driver::{ClusterId, Expiry};
 use jiff::SignedDuration;
 use rand::rngs::SysRng;
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::home::Home;
 use crate::journal::{ClusterLock, Journal, Stage, file};
 use crate::output::report;
 use crate::phase::{self, Context};
-use crate::{plan, platform};
+use crate::{plan, platform, providers};
 
 /// Creates a cluster, or finishes one that was begun.
 #[derive(Debug, Args)]
@@ -77,7 +77,8 @@ impl Create {
         if let Some(journal) = &journal {
             check_resumable(journal, &spec)?;
             if journal.stage == Stage::Ready {
-                announce(global, journal, true);
+                let driver = providers::find(&spec.provider)?.driver(&spec.options, &home, &open::dialer())?;
+                announce(global, journal, driver.capabilities().expiry, true);
                 return Ok(Exit::Done);
             }
         }
@@ -108,7 +109,7 @@ impl Create {
 
     async fn bring_up(self, context: Arc<Context>, global: &Global, lock: ClusterLock) -> Result<Exit> {
         let Err(error) = Box::pin(phase::forward(&context)).await else {
-            announce(global, &context.journal(), false);
+            announce(global, &context.journal(), context.driver.capabilities().expiry, false);
             return Ok(Exit::Done);
         };
         context.progress.clear();
@@ -189,7 +190,7 @@ fn owner() -> String {
     format!("{user}@{host}")
 }
 
-fn announce(global: &Global, journal: &Journal, was_complete: bool) {
+fn announce(global: &Global, journal: &Journal, expiry: Expiry, was_complete: bool) {
     let printer = global.printer();
     let spec = &journal.spec;
     let created = Created {
@@ -211,7 +212,17 @@ fn announce(global: &Global, journal: &Journal, was_complete: bool) {
     });
     if let Some(expires) = journal.expires {
         let moment = expires.strftime("%Y-%m-%d %H:%M UTC");
-        printer.remark(&format!("It ends at {moment}; move that with: swarmup extend {} --by 1h", spec.name));
+        let name = &spec.name;
+        printer.remark(&match expiry {
+            Expiry::Provider | Expiry::Machine => {
+                format!("It ends at {moment}; move that with: swarmup extend {name} --by 1h")
+            }
+            Expiry::Nobody => {
+                format!(
+                    "It should end at {moment}, and nobody ends it then: run `swarmup destroy {name}` or `swarmup gc`"
+                )
+            }
+        });
     }
     printer.remark(&format!("Use it with: eval \"$(swarmup env {})\"", spec.name));
 }

@@ -8,13 +8,14 @@ use crate::story::{Call, Holding, Side, Teller, Worst};
 fn a_swarm_at_aws_is_made_of_real_hosts_and_leaves_nothing() {
     let (cloud, ec2, options) = Ec2::start();
 
-    Teller { cloud: &cloud, options: &options, is_extensible: true, left: &|| ec2.left() }.tell();
+    Teller { cloud: &cloud, options: &options, ends_by_itself: true, is_extensible: true, left: &|| ec2.left() }.tell();
 }
 
 #[test]
 fn a_swarmup_that_is_killed_at_aws_goes_on_or_leaves_nothing() {
     let (cloud, ec2, options) = Ec2::start();
-    let teller = Teller { cloud: &cloud, options: &options, is_extensible: true, left: &|| ec2.left() };
+    let teller =
+        Teller { cloud: &cloud, options: &options, ends_by_itself: true, is_extensible: true, left: &|| ec2.left() };
     let hold = |call: Call, side: Side| {
         let kind = if side == Side::Before { "hold-before" } else { "hold-after" };
         ec2.control("_faults", &format!(r#"[{{"action": "{}", "nth": {}, "kind": "{kind}"}}]"#, call.name, call.nth));

@@ -16,14 +16,27 @@ fn settings() -> Settings {
 fn a_swarm_at_azure_is_made_of_real_hosts_and_leaves_nothing() {
     let (cloud, azure, options) = Azure::start(settings());
 
-    Teller { cloud: &cloud, options: &options, is_extensible: true, left: &|| azure.fake().resources() }.tell();
+    Teller {
+        cloud: &cloud,
+        options: &options,
+        ends_by_itself: false,
+        is_extensible: true,
+        left: &|| azure.fake().resources(),
+    }
+    .tell();
 }
 
 #[test]
 fn a_swarmup_that_is_killed_at_azure_goes_on_or_leaves_nothing() {
     let (cloud, azure, options) = Azure::start(settings());
     let fake = azure.fake();
-    let teller = Teller { cloud: &cloud, options: &options, is_extensible: true, left: &|| fake.resources() };
+    let teller = Teller {
+        cloud: &cloud,
+        options: &options,
+        ends_by_itself: false,
+        is_extensible: true,
+        left: &|| fake.resources(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let hold = |call: Call, side: Side| {
         let (method, kind) = call.name.split_once(' ').unwrap();

@@ -16,14 +16,27 @@ fn settings() -> Settings {
 fn a_swarm_at_google_cloud_is_made_of_real_hosts_and_leaves_nothing() {
     let (cloud, gcp, options) = Gcp::start(settings());
 
-    Teller { cloud: &cloud, options: &options, is_extensible: false, left: &|| gcp.fake().holdings() }.tell();
+    Teller {
+        cloud: &cloud,
+        options: &options,
+        ends_by_itself: true,
+        is_extensible: false,
+        left: &|| gcp.fake().holdings(),
+    }
+    .tell();
 }
 
 #[test]
 fn a_swarmup_that_is_killed_at_google_cloud_goes_on_or_leaves_nothing() {
     let (cloud, gcp, options) = Gcp::start(settings());
     let fake = gcp.fake();
-    let teller = Teller { cloud: &cloud, options: &options, is_extensible: false, left: &|| fake.holdings() };
+    let teller = Teller {
+        cloud: &cloud,
+        options: &options,
+        ends_by_itself: true,
+        is_extensible: false,
+        left: &|| fake.holdings(),
+    };
     let hold = |call: Call, side: Side| {
         let what = if side == Side::Before { FaultKind::Hold } else { FaultKind::HoldAfter };
         let skip = usize::try_from(call.nth).unwrap() - 1;

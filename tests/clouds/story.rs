@@ -9,6 +9,8 @@ pub(crate) struct Teller<'a> {
     pub(crate) cloud: &'a Cloud,
     /// The provider, and the options that it needs here.
     pub(crate) options: &'a str,
+    /// Whether somebody ends the machines when their time is up.
+    pub(crate) ends_by_itself: bool,
     /// Whether the end of machines that run can be moved.
     pub(crate) is_extensible: bool,
     /// What the provider's books hold that is not gone, in its own words.
@@ -108,6 +110,7 @@ impl Teller<'_> {
         ));
 
         assert!(created.stderr.contains("Create machines     5/5"), "{created}");
+        assert_eq!(created.stderr.contains("It ends at"), self.ends_by_itself, "{created}");
         created.answer();
         let nodes = cloud.docker("node ls --format {{.Hostname}}|{{.Status}}|{{.ManagerStatus}}").answer();
         let count = |words: &str| nodes.lines().filter(|line| line.ends_with(words)).count();
