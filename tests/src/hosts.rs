@@ -386,7 +386,11 @@ impl Host {
         };
         for pid in &pids {
             let pid = i32::try_from(*pid).ok().and_then(rustix::process::Pid::from_raw).context("no process id")?;
-            rustix::process::kill_process(pid, signal)?;
+            match rustix::process::kill_process(pid, signal) {
+                // It has ended since it was listed.
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(pids.len())
     }
