@@ -80,7 +80,7 @@ impl Plan {
         Ok(Exit::Done)
     }
 
-    /// Finds out where the operator comes from, as `create` would; who told it. That nobody does is shown by the rule.
+    /// Finds out where the operator comes from, as `create` would; who told it, where somebody had to be asked.
     async fn know_operator(&self, imagined: &mut Journal, driver: &dyn Driver) -> Result<Option<String>> {
         let is_known = !imagined.spec.ingress.ssh_from.is_empty() || !imagined.operator.is_empty();
         if is_known || !driver.capabilities().has_firewall {

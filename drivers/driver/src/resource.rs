@@ -148,7 +148,7 @@ pub struct Estimate {
     pub path: Vec<String>,
     /// Seconds until the last machine answers.
     pub seconds: f64,
-    /// What it costs; absent where nothing is charged.
+    /// What it costs; absent where nothing is charged, or the driver does not know.
     pub price: Option<Price>,
 }
 
