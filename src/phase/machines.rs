@@ -94,10 +94,12 @@ fn requests(context: &Context, journal: &Journal) -> Result<Vec<MachineRequest>,
     } else {
         None
     };
+    let farewell = context.driver.farewell(&mark);
     let ends_itself_at = journal.expires.filter(|_| context.driver.capabilities().expiry == Expiry::Machine);
     let user_data = match (&first_host_key, &authorized_key) {
         (Some(host_key), Some(authorized_key)) => {
-            Some(template::cloud_init(&journal.spec.name, authorized_key, host_key, ends_itself_at))
+            let end = template::End { farewell: farewell.as_deref(), at: ends_itself_at };
+            Some(template::cloud_init(&journal.spec.name, authorized_key, host_key, end))
         }
         (None, _) | (_, None) => None,
     };
@@ -111,6 +113,7 @@ fn requests(context: &Context, journal: &Journal) -> Result<Vec<MachineRequest>,
             Role::Worker => "workers",
         }
         .to_owned(),
+        is_manager: journal.machines[&number].role == Role::Manager,
         user_data: user_data.clone(),
         host_key: first_host_key.as_ref().map(|pair| pair.public.clone()),
         authorized_key: authorized_key.clone(),

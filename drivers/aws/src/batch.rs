@@ -137,6 +137,7 @@ mod tests {
             hostname: format!("node-{number}"),
             number,
             group: group.to_owned(),
+            is_manager: group == "managers",
             user_data: None,
             host_key: None,
             authorized_key: None,

@@ -55,6 +55,7 @@ pub fn machine_request(cluster: &ClusterRequest, number: u32) -> MachineRequest 
         hostname: format!("node-{number}"),
         number,
         group: "workers".to_owned(),
+        is_manager: false,
         user_data: None,
         host_key: None,
         authorized_key: None,

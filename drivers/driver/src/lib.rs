@@ -70,6 +70,13 @@ pub trait Driver: Debug + Send + Sync {
     /// Moves the provider's own expiry, where it has one.
     async fn extend(&self, cluster: &ClusterId, expires: Timestamp) -> Result<(), DriverError>;
 
+    /// What a machine runs, as root and by `sh`, to end itself where powering off does not destroy it at this provider;
+    /// absent where powering off is all there is to do. It may be run more than once and on several machines at a time,
+    /// and what follows it is powering off. Changes nothing.
+    fn farewell(&self, _mark: &Mark) -> Option<String> {
+        None
+    }
+
     /// The console of a machine, for diagnosis.
     async fn console(&self, id: &InstanceId) -> Result<Console, DriverError>;
 

@@ -30,6 +30,8 @@ pub struct MachineRequest {
     pub number: u32,
     /// Machines of one group (role, zone) may be created in one call and share their user-data.
     pub group: String,
+    /// It becomes a manager. A driver that lends machines rights at the provider lends them to managers only.
+    pub is_manager: bool,
     /// What cloud-init is given, where the provider takes any.
     pub user_data: Option<String>,
     /// The host key (OpenSSH public key) that the user-data hands to the machine, until it makes one of its own.

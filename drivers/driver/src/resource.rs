@@ -124,7 +124,8 @@ pub enum Expiry {
     Nobody,
     /// The provider, without the machine's help.
     Provider,
-    /// The machine powers itself off, which destroys it at this provider. Root on the machine can prevent it.
+    /// The machine ends itself: by powering off, which destroys it at this provider, or by what
+    /// [`Driver::farewell`](crate::Driver::farewell) says. Root on the machine can prevent it.
     Machine,
 }
 

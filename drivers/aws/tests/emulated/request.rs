@@ -36,6 +36,7 @@ pub(crate) fn cluster(name: &str) -> ClusterRequest {
 /// The machines of that cluster.
 pub(crate) fn machines(cluster: &ClusterRequest) -> Vec<MachineRequest> {
     let machine = |number| MachineRequest {
+        is_manager: number <= cluster.managers,
         group: if number <= cluster.managers { "managers" } else { "workers" }.to_owned(),
         user_data: Some("#cloud-config\n".to_owned()),
         host_key: Some("ssh-ed25519 AAAA bootstrap".to_owned()),

@@ -137,6 +137,7 @@ pub(crate) fn cluster(name: &str) -> ClusterRequest {
 /// A machine of a cluster, the first three of which are managers.
 pub(crate) fn machine(cluster: &ClusterRequest, number: u32) -> MachineRequest {
     MachineRequest {
+        is_manager: number <= 3,
         group: if number <= 3 { "managers" } else { "workers" }.to_owned(),
         user_data: Some("#cloud-config\n".to_owned()),
         host_key: Some("ssh-ed25519 AAAAhost".to_owned()),

@@ -138,6 +138,7 @@ impl conformance::Bench for Bench {
 /// The cluster's machines.
 pub(crate) fn machines(request: &ClusterRequest) -> Vec<MachineRequest> {
     let machine = |number| MachineRequest {
+        is_manager: number <= request.managers,
         group: if number <= request.managers { "managers" } else { "workers" }.to_owned(),
         user_data: Some(USER_DATA.to_owned()),
         host_key: Some(HOST_KEY.to_owned()),
