@@ -10,6 +10,7 @@ mod env;
 mod extend;
 mod failure;
 mod gc;
+mod hold;
 mod inspect;
 mod ip;
 mod logs;
@@ -103,6 +104,9 @@ enum Command {
     Destroy(destroy::Destroy),
     /// Move the end of a cluster that was created with --ttl
     Extend(extend::Extend),
+    /// Hold the lease of a cluster that goes with a process (`create --reap-with` starts it in the background)
+    #[command(hide = true)]
+    Hold(hold::Hold),
     /// Let this workstation in again after its address has changed
     AllowMe(allow_me::AllowMe),
     /// Destroy clusters whose time is up, by their marks at the providers
@@ -157,6 +161,7 @@ impl Cli {
             Command::Create(command) => command.run(&global, flags, stop).await,
             Command::Destroy(command) => command.run(&global, flags, stop).await,
             Command::Extend(command) => command.run(&global, stop).await,
+            Command::Hold(command) => command.run(&global, stop).await,
             Command::AllowMe(command) => command.run(&global, stop).await,
             Command::Gc(command) => command.run(&global, flags).await,
             Command::Ls(command) => command.run(&global, flags).await,

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{Availability, Bootstrap, NodeId, Role};
+use model::{Availability, Bootstrap, LeaseTerms, NodeId, Role};
 use reach::{ReachError, ServiceError, Session};
 use serde::{Deserialize, Serialize};
 
@@ -161,6 +161,8 @@ pub struct Host<'a> {
     pub arch: Option<&'a str>,
     /// Whether the machine was started with the agent's binary in its place.
     pub has_agent: bool,
+    /// The lease by which the node stays; absent where nobody need hold one.
+    pub lease: Option<LeaseTerms>,
 }
 
 /// Puts agents on hosts.
@@ -226,6 +228,9 @@ pub trait Swarm: Debug + Send + Sync {
 
     /// Removes a node, whether it is down or not. One that is gone already is no error.
     async fn remove(&self, node: &NodeId) -> Result<(), EngineError>;
+
+    /// Renews the swarm's lease, where it has one: at every manager, of which one must answer.
+    async fn renew_lease(&self) -> Result<(), EngineError>;
 
     /// A manager that answers the API over TLS.
     async fn endpoint(&self) -> Result<SocketAddr, EngineError>;

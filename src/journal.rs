@@ -27,6 +27,7 @@ pub use ledger::Ledger;
 pub use lock::{ClusterLock, LockError};
 
 use crate::cluster::{ClusterSpec, hostname};
+use crate::lease::Lease;
 
 /// The only format of journals so far.
 pub const JOURNAL_FORMAT: u32 = 1;
@@ -47,6 +48,9 @@ pub struct Journal {
     /// When its time is up; absent where it stays until somebody destroys it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// The lease by which it stays; absent where nobody need hold one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// The prefixes that the operator was found to come from, where nothing was said about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operator: Vec<String>,
@@ -151,6 +155,7 @@ impl Journal {
             owner,
             created_at,
             expires: None,
+            lease: None,
             operator: Vec::new(),
             stage: Stage::Creating,
             network: NetworkRecord::Absent,

@@ -36,6 +36,7 @@ pub mod identity;
 pub mod ingress;
 pub mod interrupt;
 pub mod journal;
+pub mod lease;
 pub mod operator;
 pub mod output;
 pub mod phase;

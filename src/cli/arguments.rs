@@ -9,12 +9,16 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use driver::cloud::SWITCH;
 use driver::{ClusterRequest, Driver, Expiry};
 use jiff::SignedDuration;
+use model::LeaseTerms;
 
 use super::failure::UsageError;
 use crate::cluster::ClusterSpec;
 use crate::config::Wishes;
 use crate::cost;
 use crate::ingress::Ingress;
+use crate::journal::Journal;
+use crate::lease::{self, Lease, SHORTEST, WatchedProcess};
+use crate::platform;
 use crate::providers::{self, PROVIDERS};
 
 /// What is put before a driver's option to make the argument's id.
@@ -100,6 +104,50 @@ impl LimitArguments {
             cost::check(estimate.price.as_ref(), self.ttl, most)?;
         }
         Ok(())
+    }
+}
+
+/// With what a cluster goes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LeaseArguments {
+    /// Let the cluster go once this process of the workstation has ended (`$$` is the shell itself)
+    #[arg(long, value_name = "PID")]
+    pub(super) reap_with: Option<u32>,
+    /// How long its nodes wait for word of that process before they end themselves
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m", requires = "reap_with")]
+    pub(super) reap_after: SignedDuration,
+}
+
+impl LeaseArguments {
+    /// The process that the cluster is to go with, if any is named.
+    pub(super) fn process(&self) -> Result<Option<WatchedProcess>> {
+        let Some(pid) = self.reap_with else { return Ok(None) };
+        if !platform::CAN_WATCH_PROCESSES {
+            let message = "swarmup does not see on this workstation whether a process lives".to_owned();
+            return Err(UsageError::new(message, "leave --reap-with out, and use --ttl").into());
+        }
+        if self.reap_after < SHORTEST {
+            let message = format!("--reap-after {:#} is too short for nodes to hear of one another", self.reap_after);
+            return Err(UsageError::new(message, "use 10s or more").into());
+        }
+        let process = WatchedProcess::find(pid).ok_or_else(|| {
+            let message = format!("there is no process {pid} for the cluster to go with");
+            UsageError::new(message, "name one that runs, such as this shell with --reap-with $$")
+        })?;
+        Ok(Some(process))
+    }
+
+    /// The lease of a new cluster that goes with this process.
+    pub(super) fn lease(&self, process: WatchedProcess, driver: &dyn Driver, journal: &Journal) -> Result<Lease> {
+        let provider = &journal.spec.provider;
+        let on_lapse = lease::on_lapse(driver, &journal.request().mark()).ok_or_else(|| {
+            let message = format!("machines of provider `{provider}` would go on costing money after --reap-with");
+            let hint =
+                "let them delete themselves (see the provider's options in `swarmup create --help`), or use --ttl";
+            UsageError::new(message, hint)
+        })?;
+        let seconds = u32::try_from(self.reap_after.as_secs()).unwrap_or(u32::MAX);
+        Ok(Lease { process, terms: LeaseTerms { seconds, on_lapse } })
     }
 }
 

@@ -11,13 +11,14 @@ use rand::rngs::SysRng;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{AgentArguments, DriverFlags, LimitArguments, SpecArguments, check_ingress};
+use super::arguments::{AgentArguments, DriverFlags, LeaseArguments, LimitArguments, SpecArguments, check_ingress};
 use super::failure::StateError;
-use super::{Exit, Global, hint_of, open, rollback};
+use super::{Exit, Global, hint_of, hold, open, rollback};
 use crate::cluster::{ClusterSpec, check_name, describe_counts};
 use crate::config::{self, Wishes};
 use crate::home::Home;
 use crate::journal::{ClusterLock, Journal, Stage, file};
+use crate::lease::WatchedProcess;
 use crate::output::report;
 use crate::phase::{self, Context};
 use crate::{plan, platform, providers};
@@ -29,6 +30,8 @@ pub(super) struct Create {
     spec: SpecArguments,
     #[command(flatten)]
     limits: LimitArguments,
+    #[command(flatten)]
+    lease: LeaseArguments,
     #[command(flatten)]
     agent: AgentArguments,
     /// Leave what was made where creating fails
@@ -58,12 +61,15 @@ struct Created<'a> {
     was_complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<jiff::Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reap_with: Option<u32>,
 }
 
 impl Create {
     /// Runs the command.
     pub(super) async fn run(self, global: &Global, flags: DriverFlags, stop: CancellationToken) -> Result<Exit> {
         let file = self.spec.file.as_deref().map(config::read_file).transpose()?.unwrap_or_default();
+        let process = self.lease.process()?;
         let wishes = self.spec.wishes(global.cluster(self.spec.name.as_deref()), flags);
         let name = config::chosen_name(&wishes, &file);
         check_name(&name)?;
@@ -73,11 +79,17 @@ impl Create {
 
         let folder = home.create_cluster_folder(&name)?;
         let lock = ClusterLock::take(&folder, &name)?;
-        let (spec, journal) = settle(&folder, &wishes, &file)?;
-        if let Some(journal) = &journal {
+        let (spec, mut journal) = settle(&folder, &wishes, &file)?;
+        let is_new = journal.is_none();
+        if let Some(journal) = &mut journal {
             check_resumable(journal, &spec)?;
+            goes_with(journal, process)?;
             if journal.stage == Stage::Ready {
                 let driver = providers::find(&spec.provider)?.driver(&spec.options, &home, &open::dialer())?;
+                if journal.lease.is_some() {
+                    file::write(&folder, journal)?;
+                    hold::start(&folder, &name)?;
+                }
                 announce(global, journal, driver.capabilities().expiry, true);
                 return Ok(Exit::Done);
             }
@@ -85,7 +97,7 @@ impl Create {
         let journal = journal.unwrap_or_else(|| begin(&spec, self.limits.ttl));
         let agent = self.agent.agent.clone();
         let assembled = match open::assemble(&home, folder.clone(), journal, global, agent, stop) {
-            Ok(context) => self.check(&context).await.map(|()| context),
+            Ok(context) => self.check(&context, process.filter(|_| is_new)).await.map(|()| context),
             Err(error) => Err(error),
         };
         let context = match assembled {
@@ -100,11 +112,23 @@ impl Create {
         self.bring_up(Arc::new(context), global, lock).await
     }
 
-    /// Refuses what this provider cannot do for the cluster, or what would cost too much.
-    async fn check(&self, context: &Context) -> Result<()> {
+    /// Refuses what this provider cannot do for the cluster, or what would cost too much; then somebody holds the lease
+    /// of one that goes with a process. `process` is that of a new one.
+    async fn check(&self, context: &Context, process: Option<WatchedProcess>) -> Result<()> {
         let journal = context.journal();
         check_ingress(&journal.spec, &*context.driver)?;
-        self.limits.check(&*context.driver, &journal.request(), &journal.spec.provider).await
+        self.limits.check(&*context.driver, &journal.request(), &journal.spec.provider).await?;
+        if let Some(process) = process {
+            let lease = self.lease.lease(process, &*context.driver, &journal)?;
+            context.ledger.note(|journal| journal.lease = Some(lease));
+        } else if journal.lease.is_some() {
+            // The holder must not find a process of which the journal told before.
+            context.ledger.record(|_| {}).await?;
+        }
+        if context.journal().lease.is_some() {
+            hold::start(context.ledger.folder(), &journal.spec.name)?;
+        }
+        Ok(())
     }
 
     async fn bring_up(self, context: Arc<Context>, global: &Global, lock: ClusterLock) -> Result<Exit> {
@@ -174,6 +198,29 @@ fn check_resumable(journal: &Journal, wanted: &ClusterSpec) -> Result<()> {
     Err(StateError::new(message, hint).into())
 }
 
+/// Lets a cluster that was begun before go with the process that is named now.
+fn goes_with(journal: &mut Journal, process: Option<WatchedProcess>) -> Result<()> {
+    let name = &journal.spec.name;
+    match (&mut journal.lease, process) {
+        (None, None) => Ok(()),
+        (Some(lease), Some(process)) => {
+            lease.process = process;
+            Ok(())
+        }
+        (Some(lease), None) if lease.process.lives() => Ok(()),
+        (Some(lease), None) => {
+            let message = format!("process {}, which cluster `{name}` goes with, has ended", lease.process.pid);
+            let hint = format!("name another one with --reap-with, or run `swarmup destroy {name}`");
+            Err(StateError::new(message, hint).into())
+        }
+        (None, Some(_)) => {
+            let message = format!("cluster `{name}` was begun without --reap-with");
+            let hint = format!("leave it out, or begin anew after `swarmup destroy {name}`");
+            Err(StateError::new(message, hint).into())
+        }
+    }
+}
+
 /// The journal of a cluster of which nothing exists yet, with its machines announced.
 fn begin(spec: &ClusterSpec, ttl: Option<SignedDuration>) -> Journal {
     let id = model::ClusterId::generate(&mut rand::rand_core::UnwrapErr(SysRng));
@@ -200,6 +247,7 @@ fn announce(global: &Global, journal: &Journal, expiry: Expiry, was_complete: bo
         workers: spec.workers,
         was_complete,
         expires: journal.expires,
+        reap_with: journal.lease.map(|lease| lease.process.pid),
     };
     if printer.is_quiet() && !printer.is_json() {
         printer.line(&spec.name);
@@ -223,6 +271,13 @@ fn announce(global: &Global, journal: &Journal, expiry: Expiry, was_complete: bo
                 )
             }
         });
+    }
+    if let Some(lease) = journal.lease {
+        printer.remark(&format!(
+            "It goes with process {}, and {:#} after this workstation is gone",
+            lease.process.pid,
+            SignedDuration::from_secs(lease.terms.seconds.into())
+        ));
     }
     printer.remark(&format!("Use it with: eval \"$(swarmup env {})\"", spec.name));
 }

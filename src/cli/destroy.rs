@@ -139,7 +139,7 @@ impl Destroy {
 }
 
 /// Takes the cluster down and tells how that went.
-async fn finish(global: &Global, opened: Opened, unreachable: Unreachable, until: Until) -> Result<Exit> {
+pub(super) async fn finish(global: &Global, opened: Opened, unreachable: Unreachable, until: Until) -> Result<Exit> {
     let Opened { context, lock } = opened;
     let name = context.journal().spec.name.clone();
     context.ledger.record(|journal| journal.stage = Stage::Destroying).await?;

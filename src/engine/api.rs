@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use model::TlsInfo;
 use reqwest::{Certificate, Identity, Method};
@@ -75,6 +76,13 @@ impl Client {
     ) -> Result<(), EngineError> {
         let manager = self.endpoint().await?;
         self.send(manager, method, path, body).await.map(|_| ())
+    }
+
+    /// Sends every manager the same POST without a body, and waits for all of them; one that takes it is enough.
+    pub(super) async fn tell_all(&self, path: &str) -> Result<(), EngineError> {
+        let told = self.managers.iter().map(|manager| self.send(*manager, Method::POST, path, None::<&()>));
+        let told = join_all(told).await;
+        first(told.into_iter().map(std::future::ready).collect()).await.map(|_: Vec<u8>| ())
     }
 
     async fn get(&self, manager: SocketAddr, path: &str) -> Result<(SocketAddr, Vec<u8>), EngineError> {

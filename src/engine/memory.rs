@@ -120,6 +120,10 @@ impl Swarm for MemorySwarm {
         Ok(())
     }
 
+    async fn renew_lease(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     async fn endpoint(&self) -> Result<SocketAddr, EngineError> {
         let mut managers = self.journal.machines.values().filter(|machine| machine.role == Role::Manager);
         let address = managers.find_map(|machine| machine.instance.as_ref()?.private_address);

@@ -121,6 +121,7 @@ impl Engine for Swarmd {
             unit: Some(template::systemd_unit(host.cluster_name, host.hostname)),
             labels: BTreeMap::new(),
             bootstrap,
+            lease: host.lease,
         };
         reach::service::install(host.session, &request).await?;
         Ok(())
@@ -312,6 +313,10 @@ impl Swarm for SwarmdSwarm {
             Err(error) if error.is_not_found() => Ok(()),
             done => done,
         }
+    }
+
+    async fn renew_lease(&self) -> Result<(), EngineError> {
+        self.client.tell_all("/swarm/lease").await
     }
 
     async fn endpoint(&self) -> Result<SocketAddr, EngineError> {

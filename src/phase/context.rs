@@ -218,6 +218,7 @@ pub(super) fn host<'a>(
         known_as: journal.machines.get(&number).and_then(|machine| machine.node_id.as_ref()),
         arch: instance.arch.as_deref(),
         has_agent: matches!(instance.access, Some(Access::Namespace { .. })),
+        lease: journal.lease.map(|lease| lease.terms),
     })
 }
 

@@ -39,6 +39,17 @@ pub fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok().filter(|value| !value.is_empty())
 }
 
+/// Whether [`process_start`] tells anything.
+pub const CAN_WATCH_PROCESSES: bool = false;
+
+/// Nobody tells.
+pub fn process_start(_pid: u32) -> Option<Option<u64>> {
+    None
+}
+
+/// There is no session to leave.
+pub fn leave_session() {}
+
 /// Ctrl-C, which is all there is.
 #[derive(Debug)]
 pub struct Interrupts {}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use driver::keep::Caller;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
-use rustix::process::{Flock, FlockType, fcntl_getlk};
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk, test_kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Locks a file for this process, or says that another one has. The lock ends with the process, and with the first of
@@ -59,6 +59,31 @@ pub fn caller_name() -> Option<String> {
 pub fn host_name() -> Option<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     (!name.is_empty()).then_some(name)
+}
+
+/// Whether [`process_start`] tells anything.
+pub const CAN_WATCH_PROCESSES: bool = true;
+
+/// When a process started, in clock ticks since the workstation did (`/proc/PID/stat`, field 22), or `Some(None)` where
+/// only its number is known; nothing where none of that number runs. One that has ended and was not collected does not.
+pub fn process_start(pid: u32) -> Option<Option<u64>> {
+    if !Path::new("/proc/self/stat").exists() {
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+        // Somebody else's may not be signalled, but it is there.
+        return matches!(test_kill_process(number), Ok(()) | Err(Errno::PERM)).then_some(None);
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let has_ended = matches!(fields.next()?, "Z" | "X");
+    let started = fields.nth(18)?.parse().ok()?;
+    (!has_ended).then_some(Some(started))
+}
+
+/// Leaves the terminal and what hangs on it: closing it does not end this process.
+pub fn leave_session() {
+    // Refused to the first of a process group, which no terminal's closing reaches by way of another.
+    let _ = rustix::process::setsid();
 }
 
 /// The signals by which a user or a CI system asks to stop.

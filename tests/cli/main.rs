@@ -13,6 +13,8 @@ mod failure;
 #[cfg(test)]
 mod interruption;
 #[cfg(test)]
+mod lease;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod sandbox;

@@ -82,6 +82,7 @@ fn install(mark: &str) -> InstallRequest {
         unit: None,
         labels: BTreeMap::new(),
         bootstrap: None,
+        lease: None,
     }
 }
 

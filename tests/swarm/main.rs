@@ -11,6 +11,7 @@ mod bootstrap;
 mod cluster;
 mod faults;
 mod interrupted;
+mod lease;
 mod life;
 mod recover;
 mod root;

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::Engine;
+use engine::{Engine, Lease};
 use gossip::GossipView;
 use model::{
     Availability, ErrorKind, HeartbeatRequest, IssueRequest, NodeDescription, NodeId, SessionId, SessionMessage,
@@ -169,7 +169,8 @@ impl SessionLoop {
         let tls = watch::Sender::new(description.tls.clone());
         // The first message may have changed it already.
         view.mark_changed();
-        let mut beats = std::pin::pin!(beat(client, session, gossip, tls.subscribe(), first_beat));
+        let lease = Arc::clone(self.engine.lease());
+        let mut beats = std::pin::pin!(beat(client, session, gossip, &lease, tls.subscribe(), first_beat));
         let mut describe = tokio::time::interval_at(Instant::now() + DESCRIBE, DESCRIBE);
         loop {
             tokio::select! {
@@ -262,7 +263,7 @@ impl SessionLoop {
             is_restarting: farewell == Farewell::Restart,
             is_leaving: farewell == Farewell::Leave,
             is_stopping: farewell == Farewell::Stop,
-            ..heartbeat(session, &self.gossip.borrow())
+            ..heartbeat(session, &self.gossip.borrow(), self.engine.lease())
         };
         let said = tokio::time::timeout(FAREWELL, client.heartbeat(request)).await;
         debug!(?farewell, is_heard = matches!(said, Ok(Ok(_))), "said farewell");
@@ -304,6 +305,7 @@ async fn beat(
     client: &DispatcherClient,
     session: &SessionId,
     gossip: watch::Receiver<GossipView>,
+    lease: &Lease,
     mut tls: watch::Receiver<TlsInfo>,
     first: Duration,
 ) -> Ended {
@@ -311,24 +313,31 @@ async fn beat(
     loop {
         let is_news = matches!(tokio::time::timeout(pause, tls.changed()).await, Ok(Ok(())));
         let told = is_news.then(|| tls.borrow().clone());
-        let request = HeartbeatRequest { tls: told, ..heartbeat(session, &gossip.borrow()) };
+        let request = HeartbeatRequest { tls: told, ..heartbeat(session, &gossip.borrow(), lease) };
         match tokio::time::timeout(ANSWER, client.heartbeat(request)).await {
-            Ok(Ok(answer)) => pause = Duration::from_millis(answer.period_ms),
+            Ok(Ok(answer)) => {
+                pause = Duration::from_millis(answer.period_ms);
+                if let Some(left) = answer.lease_left_ms {
+                    lease.hear(Duration::from_millis(left));
+                }
+            }
             Ok(Err(status)) => return ended_by(&status),
             Err(_elapsed) => return Ended::Broken("a heartbeat was not answered in time".to_owned()),
         }
     }
 }
 
-fn heartbeat(session: &SessionId, gossip: &GossipView) -> HeartbeatRequest {
+fn heartbeat(session: &SessionId, gossip: &GossipView, lease: &Lease) -> HeartbeatRequest {
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     HeartbeatRequest {
         session_id: session.clone(),
         is_restarting: false,
         is_leaving: false,
         is_stopping: false,
-        scheduling_delay_ms: u64::try_from(gossip.scheduling_delay.as_millis()).unwrap_or(u64::MAX),
+        scheduling_delay_ms: milliseconds(gossip.scheduling_delay),
         gossip_dead: gossip.dead(),
         tls: None,
+        lease_left_ms: lease.left().map(milliseconds),
     }
 }
 

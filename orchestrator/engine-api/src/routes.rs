@@ -1,6 +1,7 @@
 //! The calls that stand. Each file holds what belongs to one kind of object.
 
 mod events;
+mod lease;
 mod nodes;
 mod swarm;
 mod system;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Router<Api> {
         .route("/swarm/update", post(swarm::update))
         .route("/swarm/unlockkey", get(swarm::unlock_key))
         .route("/swarm/unlock", post(swarm::unlock))
+        .route("/swarm/lease", get(lease::inspect).post(lease::renew))
         .route("/nodes", get(nodes::list))
         .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
         .route("/nodes/{id}/update", post(nodes::update))

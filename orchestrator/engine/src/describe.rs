@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use model::{EngineDescription, NodeDescription, Plugin, TlsInfo};
 
 use crate::event::EventLog;
 use crate::facts::HostFacts;
 use crate::identity::{self, EngineIdentityError};
+use crate::lease::Lease;
 use crate::prefixes;
 
 /// The version that the engine reports: that of the agent it is part of.
@@ -22,6 +25,8 @@ pub struct EngineSettings {
     pub labels: BTreeMap<String, String>,
     /// Where the node keeps its state.
     pub data_dir: PathBuf,
+    /// How long the machine stays after each renewal of the swarm's lease; `None` where nobody need hold it.
+    pub lease: Option<Duration>,
 }
 
 /// The engine of a node. Starts nothing; costs nothing while nobody asks.
@@ -30,6 +35,7 @@ pub struct Engine {
     settings: EngineSettings,
     id: String,
     events: EventLog,
+    lease: Arc<Lease>,
 }
 
 impl Engine {
@@ -37,7 +43,8 @@ impl Engine {
     /// and kept there.
     pub fn open(settings: EngineSettings, rng: &mut impl rand::Rng) -> Result<Self, EngineIdentityError> {
         let id = identity::ensure(&settings.data_dir, rng)?;
-        Ok(Self { settings, id, events: EventLog::new() })
+        let lease = Arc::new(Lease::new(settings.lease));
+        Ok(Self { settings, id, events: EventLog::new(), lease })
     }
 
     /// The engine's id: a UUID that survives restarts. Not the node's id, which the swarm gives.
@@ -63,6 +70,11 @@ impl Engine {
     /// The events of this node.
     pub fn events(&self) -> &EventLog {
         &self.events
+    }
+
+    /// How long the machine stays. It is measured from when the engine was opened.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
     }
 
     /// The drivers that stand: none so far, and nobody must be told otherwise. The scheduler goes by this list.
@@ -105,6 +117,7 @@ mod tests {
             hostname: "node-1".to_owned(),
             labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
             data_dir: data_dir.to_owned(),
+            lease: None,
         };
         Engine::open(settings, &mut StdRng::seed_from_u64(seed)).unwrap()
     }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use engine::Lease;
 use model::{
     Cluster, HeartbeatRequest, HeartbeatResponse, NodeHealth, Role, SessionId, SessionMessage, SessionRequest,
     SwarmError,
@@ -42,6 +43,7 @@ const DEFAULT_PERIOD: Duration = Duration::from_secs(5);
 pub(crate) struct Dispatcher {
     store: Store,
     raft: Raft,
+    lease: Arc<Lease>,
     rng: Mutex<StdRng>,
     /// The term in which this manager leads, while it does.
     term: Mutex<Option<Arc<DispatcherTerm>>>,
@@ -49,8 +51,8 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     /// A dispatcher that takes no sessions until a term begins; `rng` draws session ids and the spread of heartbeats.
-    pub(crate) fn new(store: Store, raft: Raft, rng: StdRng) -> Self {
-        Self { store, raft, rng: Mutex::new(rng), term: Mutex::new(None) }
+    pub(crate) fn new(store: Store, raft: Raft, lease: Arc<Lease>, rng: StdRng) -> Self {
+        Self { store, raft, lease, rng: Mutex::new(rng), term: Mutex::new(None) }
     }
 
     /// Takes sessions from now on.
@@ -106,6 +108,10 @@ impl Dispatcher {
     }
 }
 
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// How often agents shall beat.
 fn heartbeat_period(cluster: &Cluster) -> Duration {
     match u64::try_from(cluster.spec.dispatcher.heartbeat_period) {
@@ -123,10 +129,15 @@ impl DispatcherService for Dispatcher {
 
     async fn heartbeat(&self, caller: PeerIdentity, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
         let term = self.term()?;
+        let told = request.lease_left_ms;
         term.beat(&caller, request, Instant::now()).map_err(rpc::to_status)?;
+        // Once it is known to be a member that says so.
+        if let Some(left) = told {
+            self.lease.hear(Duration::from_millis(left));
+        }
         let period = self.store.view().cluster().map_or(DEFAULT_PERIOD, |cluster| heartbeat_period(cluster));
-        let period_ms = u64::try_from(self.spread(period).as_millis()).unwrap_or(u64::MAX);
-        Ok(HeartbeatResponse { period_ms })
+        let period_ms = milliseconds(self.spread(period));
+        Ok(HeartbeatResponse { period_ms, lease_left_ms: self.lease.left().map(milliseconds) })
     }
 }
 

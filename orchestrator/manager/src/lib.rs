@@ -45,6 +45,7 @@ pub use seed::Genesis;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use engine::Lease;
 use gossip::GossipView;
 use model::{ControlResponse, ReadPoint, SwarmError};
 use raft::{Peer, Raft};
@@ -84,6 +85,8 @@ pub struct ManagerParts {
     pub genesis: Option<Genesis>,
     /// Raft begins anew with this manager as the only one, and the swarm does not show it yet.
     pub begins_anew: bool,
+    /// The swarm's lease, as this node sees it.
+    pub lease: Arc<Lease>,
     /// The wall clock.
     pub clock: Clock,
     /// Draws ids, secrets and spreads.
@@ -107,10 +110,11 @@ pub struct Manager {
 impl Manager {
     /// Builds a manager; nothing runs before [`run`](Self::run).
     pub fn new(parts: ManagerParts) -> Self {
-        let ManagerParts { me, store, raft, tls, connector, gossip, genesis, begins_anew, clock, mut rng } = parts;
+        let ManagerParts { me, store, raft, tls, connector, gossip, genesis, begins_anew, lease, clock, mut rng } =
+            parts;
         let members = Arc::new(RaftMembers(raft.clone()));
         let control = Control::new(store.clone(), members, clock.clone(), StdRng::from_rng(&mut rng));
-        let dispatcher = Arc::new(Dispatcher::new(store.clone(), raft.clone(), StdRng::from_rng(&mut rng)));
+        let dispatcher = Arc::new(Dispatcher::new(store.clone(), raft.clone(), lease, StdRng::from_rng(&mut rng)));
         let counter_rng = StdRng::from_rng(&mut rng);
         Self {
             access: Access::new(me.raft_id, raft.clone(), store.clone(), control.clone(), connector.clone()),

@@ -65,6 +65,9 @@ pub struct HeartbeatRequest {
     /// The trust of the node, where it is another one than it last told; kept on its disk before it is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsInfo>,
+    /// Milliseconds that the swarm's lease has left by the word that this node heard last, where there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_left_ms: Option<u64>,
 }
 
 /// When to send the next heartbeat.
@@ -72,4 +75,7 @@ pub struct HeartbeatRequest {
 pub struct HeartbeatResponse {
     /// Milliseconds until the next heartbeat is due.
     pub period_ms: u64,
+    /// Milliseconds that the swarm's lease has left by the word that the leader heard last, where there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_left_ms: Option<u64>,
 }

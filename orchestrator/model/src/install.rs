@@ -21,6 +21,28 @@ pub struct InstallRequest {
     pub labels: BTreeMap<String, String>,
     /// The identity; absent where the node joins by token, or is installed already.
     pub bootstrap: Option<Bootstrap>,
+    /// The lease by which the host stays; absent where it stays until somebody takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseTerms>,
+}
+
+/// The terms of a swarm's lease: how long its nodes stay when nobody renews it, and how they end then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseTerms {
+    /// Seconds from the last renewal until it lapses.
+    pub seconds: u32,
+    /// What a node does then.
+    pub on_lapse: OnLapse,
+}
+
+/// What a node does once nobody holds the swarm's lease any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLapse {
+    /// It ends its machine: by the script that its provider's user-data left there, else by powering off.
+    EndMachine,
+    /// It takes itself off its host, which stays.
+    RemoveAgent,
 }
 
 /// Who keeps the agent running on a host.

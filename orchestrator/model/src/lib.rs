@@ -29,7 +29,7 @@ pub use control::{Caller, ControlRequest, ControlResponse, ReadPoint, Rotation};
 pub use dispatch::{HeartbeatRequest, HeartbeatResponse, ManagerPeer, SessionMessage, SessionRequest};
 pub use error::{ErrorKind, SwarmError, with_causes};
 pub use id::{ClusterId, InvalidId, NodeId, RaftId, SessionId, base36_digits};
-pub use install::{InstallRequest, ServiceRefusal, ServiceReport, Supervision};
+pub use install::{InstallRequest, LeaseTerms, OnLapse, ServiceRefusal, ServiceReport, Supervision};
 pub use issue::{IssueRequest, IssueResponse, RootsRequest, RootsResponse};
 pub use membership::{JoinRaftRequest, JoinRaftResponse};
 pub use meta::{Meta, Version};

@@ -173,6 +173,7 @@ impl Managing {
             gossip: self.liveness.clone(),
             genesis: self.genesis.as_ref().and_then(GenesisFile::genesis),
             begins_anew: self.record.node().begins_anew,
+            lease: Arc::clone(self.engine.lease()),
             clock: self.clock.clone(),
             rng: StdRng::from_rng(rng),
         });

@@ -222,7 +222,7 @@ impl DispatcherService for Desk {
     }
 
     async fn heartbeat(&self, _: PeerIdentity, _: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
-        Ok(HeartbeatResponse { period_ms: 5000 })
+        Ok(HeartbeatResponse { period_ms: 5000, lease_left_ms: None })
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use model::LeaseTerms;
 use serde::{Deserialize, Serialize};
 
 /// Whose the host is, and what the node is called.
@@ -19,6 +20,9 @@ pub(crate) struct Installation {
     pub(crate) hostname: String,
     /// Labels of the engine.
     pub(crate) labels: BTreeMap<String, String>,
+    /// The lease by which the host stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lease: Option<LeaseTerms>,
 }
 
 /// Why an installation could not be read or written.
@@ -98,6 +102,7 @@ mod tests {
             cluster_name: "lab".into(),
             hostname: "node-1".into(),
             labels: BTreeMap::from([("zone".into(), "a".into())]),
+            lease: Some(LeaseTerms { seconds: 120, on_lapse: model::OnLapse::EndMachine }),
         };
 
         installation.write(&path).unwrap();

@@ -16,6 +16,8 @@ pub(crate) const UNIT_NAME: &str = "swarmd.service";
 pub(crate) const UNIT: &str = "/etc/systemd/system/swarmd.service";
 /// The packet filter table that lets members alone reach 7946 and 4789.
 pub(crate) const GUARD_TABLE: &str = "swarmd";
+/// The script by which a machine of a cloud ends itself, where its user-data has put one.
+pub(crate) const END_SCRIPT: &str = "/usr/local/sbin/swarmup-end";
 /// Where the `docker` CLI looks by default.
 pub(crate) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 

@@ -17,6 +17,7 @@ mod arguments;
 mod init;
 mod installation;
 mod keeper;
+mod lapse;
 mod layout;
 mod log;
 mod name_lookup;

@@ -33,7 +33,7 @@ use tracing::{debug, error, info, warn};
 use crate::arguments::RunArguments;
 use crate::installation::Installation;
 use crate::settings::Settings;
-use crate::{layout, log, stop_word};
+use crate::{lapse, layout, log, stop_word};
 
 /// How long the agent may take to end what it has begun.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -111,6 +111,7 @@ async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) 
         hostname: settings.hostname.clone(),
         labels: settings.labels.clone(),
         data_dir: settings.data_dir.clone(),
+        lease: settings.lease.as_ref().map(|leased| Duration::from_secs(leased.terms.seconds.into())),
     };
     let engine = Arc::new(Engine::open(engine, &mut rng).context("failed to open the engine")?);
     let runtime = NodeRuntime::new(NodeSettings {
@@ -124,12 +125,19 @@ async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) 
         guard: Some(layout::GUARD_TABLE.to_owned()),
         ending,
     });
-    let api = ApiServer::new(runtime.node(), engine);
+    let api = ApiServer::new(runtime.node(), Arc::clone(&engine));
     let (tls, known) = (runtime.api_tls(), runtime.known());
     let own = layout::api_socket(&settings.run_dir);
     let own = UnixSocket::bind(&own).await.context("failed to serve the Engine API")?;
 
     let mut parts = Parts::new();
+    if let Some(leased) = settings.lease.clone() {
+        let (lease, stop) = (Arc::clone(engine.lease()), cancel.clone());
+        parts.spawn(async move {
+            lapse::watch(&lease, leased, stop).await;
+            Ok(())
+        });
+    }
     let stop = cancel.clone();
     parts.spawn(async move { runtime.run(stop).await.context("the node ends") });
     tokio::select! {

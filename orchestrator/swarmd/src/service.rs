@@ -33,6 +33,11 @@ pub(crate) fn run(action: ServiceAction) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Who keeps agents running on this host.
+pub(crate) fn supervision() -> Supervision {
+    supervision::of_this_host()
+}
+
 fn perform(action: ServiceAction) -> Result<ServiceReport, ServiceError> {
     if !rustix::process::geteuid().is_root() {
         return Err(ServiceError::NotRoot);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use model::LeaseTerms;
+
 use crate::arguments::RunArguments;
 use crate::installation::Installation;
 
@@ -21,6 +23,17 @@ pub(crate) struct Settings {
     pub(crate) hostname: String,
     /// Labels of the engine.
     pub(crate) labels: BTreeMap<String, String>,
+    /// What the node's machine stays by, where somebody must hold it.
+    pub(crate) lease: Option<Leased>,
+}
+
+/// The lease of an installed agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leased {
+    /// Its terms.
+    pub(crate) terms: LeaseTerms,
+    /// The mark of the installation that goes with it.
+    pub(crate) mark: String,
 }
 
 impl Settings {
@@ -30,9 +43,11 @@ impl Settings {
         installation: Option<Installation>,
         machine: String,
     ) -> anyhow::Result<Self> {
-        let (installed_name, mut labels) = match installation {
-            Some(installation) => (Some(installation.hostname), installation.labels),
-            None => (None, BTreeMap::new()),
+        let (installed_name, mut labels, lease) = match installation {
+            Some(Installation { mark, hostname, labels, lease, .. }) => {
+                (Some(hostname), labels, lease.map(|terms| Leased { terms, mark }))
+            }
+            None => (None, BTreeMap::new(), None),
         };
         for label in &arguments.labels {
             let (key, value) = label.split_once('=').unwrap_or((label, ""));
@@ -45,6 +60,7 @@ impl Settings {
             docker_socket: arguments.docker_socket,
             hostname: arguments.hostname.or(installed_name).unwrap_or(machine),
             labels,
+            lease,
         })
     }
 }
@@ -52,6 +68,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use model::OnLapse;
 
     use super::*;
     use crate::arguments::{Arguments, Command};
@@ -69,12 +86,15 @@ mod tests {
             cluster_name: "lab".into(),
             hostname: "node-1".into(),
             labels: BTreeMap::from([("zone".into(), "a".into())]),
+            lease: Some(LeaseTerms { seconds: 120, on_lapse: OnLapse::EndMachine }),
         }
     }
 
     #[test]
     fn an_agent_started_by_hand_has_the_machines_name() {
-        assert_eq!(settings(&[], None).unwrap().hostname, "machine");
+        let settings = settings(&[], None).unwrap();
+
+        assert_eq!((settings.hostname.as_str(), settings.lease), ("machine", None));
     }
 
     #[test]
@@ -83,6 +103,7 @@ mod tests {
 
         assert_eq!(settings.hostname, "node-1");
         assert_eq!(settings.labels["zone"], "a");
+        assert_eq!(settings.lease.unwrap().mark, "k3v9");
     }
 
     #[test]

@@ -13,6 +13,7 @@ fn request(mark: &str) -> InstallRequest {
         unit: None,
         labels: BTreeMap::new(),
         bootstrap: None,
+        lease: None,
     }
 }
 

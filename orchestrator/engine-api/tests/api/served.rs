@@ -46,11 +46,17 @@ pub(crate) struct Answer {
 impl Served {
     /// Serves the API of a node on a socket.
     pub(crate) async fn start(node: Arc<dyn SwarmNode>) -> Self {
+        Self::leased(node, None).await
+    }
+
+    /// Serves the API of a node that stays this long after each renewal of its swarm's lease.
+    pub(crate) async fn leased(node: Arc<dyn SwarmNode>, lease: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = EngineSettings {
             hostname: "node-1".to_owned(),
             labels: BTreeMap::from([("rack".to_owned(), "r1".to_owned())]),
             data_dir: folder.path().to_owned(),
+            lease,
         };
         let engine = Arc::new(Engine::open(settings, &mut StdRng::seed_from_u64(1)).unwrap());
         let server = ApiServer::new(node, Arc::clone(&engine));

@@ -189,6 +189,7 @@ mod tests {
             scheduling_delay_ms: 0,
             gossip_dead: Vec::new(),
             tls: None,
+            lease_left_ms: None,
         }
     }
 

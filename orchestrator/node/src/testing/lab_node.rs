@@ -366,8 +366,12 @@ impl Drop for LabNode {
 }
 
 fn engine(hostname: &str, data_dir: &Path) -> Arc<Engine> {
-    let settings =
-        EngineSettings { hostname: hostname.to_owned(), labels: BTreeMap::new(), data_dir: data_dir.to_owned() };
+    let settings = EngineSettings {
+        hostname: hostname.to_owned(),
+        labels: BTreeMap::new(),
+        data_dir: data_dir.to_owned(),
+        lease: None,
+    };
     let mut rng: StdRng = rand::make_rng();
     Arc::new(Engine::open(settings, &mut rng).expect("an engine can be opened in an empty directory"))
 }

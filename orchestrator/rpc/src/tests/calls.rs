@@ -30,6 +30,7 @@ fn heartbeat() -> HeartbeatRequest {
         scheduling_delay_ms: 0,
         gossip_dead: Vec::new(),
         tls: None,
+        lease_left_ms: None,
     }
 }
 

@@ -111,6 +111,7 @@ fn mark_host(request: &InstallRequest) -> Result<(), ServiceError> {
         cluster_name: request.cluster_name.clone(),
         hostname: request.hostname.clone(),
         labels: request.labels.clone(),
+        lease: request.lease,
     };
     Ok(installation.write(&layout::installation_file())?)
 }

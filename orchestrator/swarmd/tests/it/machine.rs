@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use links::Process;
 use links::gate::Gate;
 use links::namespace::{inside, spawn_isolated};
-use model::{InstallRequest, ServiceReport, Supervision};
+use model::{InstallRequest, LeaseTerms, OnLapse, ServiceReport, Supervision};
 
 use crate::wait::{PATIENCE, eventually};
 
@@ -90,6 +91,10 @@ fn boot(folder: &Path) -> (Process, Child) {
 }
 
 fn request() -> Vec<u8> {
+    leased(None)
+}
+
+fn leased(lease: Option<LeaseTerms>) -> Vec<u8> {
     serde_json::to_vec(&InstallRequest {
         mark: "k3v9".into(),
         cluster_name: "lab".into(),
@@ -97,6 +102,7 @@ fn request() -> Vec<u8> {
         unit: None,
         labels: [("zone".to_owned(), "a".to_owned())].into(),
         bootstrap: None,
+        lease,
     })
     .unwrap()
 }
@@ -171,4 +177,17 @@ fn another_clusters_removal_is_refused() {
 
     assert_eq!(output.status.code(), Some(1));
     assert!(machine.service(&["status"], b"").is_running);
+}
+
+#[test]
+fn a_machine_ends_once_nobody_renews_its_lease_and_not_before() {
+    let machine = Machine::new();
+    machine.service(&["install"], &leased(Some(LeaseTerms { seconds: 3, on_lapse: OnLapse::EndMachine })));
+
+    let last = Instant::now();
+    assert_eq!(machine.shell("swarmd api POST /swarm/lease </dev/null"), r#"{"SecondsLeft":3.0}"#);
+
+    let handle = machine.process.open().unwrap().unwrap();
+    assert!(handle.wait(PATIENCE).unwrap(), "the machine does not end");
+    assert!(last.elapsed() >= Duration::from_secs(3), "{:?}", last.elapsed());
 }

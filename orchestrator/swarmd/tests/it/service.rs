@@ -3,12 +3,12 @@
 use std::process::Output;
 
 use model::{
-    BOOTSTRAP_FORMAT, Bootstrap, ErrorKind, GossipKey, Host as BootstrapHost, InstallRequest, Role, Secret,
-    ServiceRefusal, ServiceReport, Supervision,
+    BOOTSTRAP_FORMAT, Bootstrap, ErrorKind, GossipKey, Host as BootstrapHost, InstallRequest, LeaseTerms, OnLapse,
+    Role, Secret, ServiceRefusal, ServiceReport, Supervision,
 };
 
 use crate::host::{BOOT, Host};
-use crate::wait::eventually;
+use crate::wait::{PATIENCE, eventually};
 
 /// All that an installation might leave.
 const SNAPSHOT: &str = "
@@ -66,6 +66,7 @@ fn request(mark: &str) -> InstallRequest {
         unit: None,
         labels: std::collections::BTreeMap::new(),
         bootstrap: None,
+        lease: None,
     }
 }
 
@@ -155,6 +156,40 @@ fn removal_leaves_the_host_as_it_was() {
     host.service(&["remove", "--mark", "k3v9"]);
 
     assert_eq!(host.shell(SNAPSHOT), before);
+}
+
+#[test]
+fn a_host_that_stays_is_as_it_was_once_nobody_renews_the_lease() {
+    let host = Host::new();
+    let before = host.shell(SNAPSHOT);
+    let lease = LeaseTerms { seconds: 1, on_lapse: OnLapse::RemoveAgent };
+    host.install(&InstallRequest { lease: Some(lease), ..request("k3v9") });
+    assert_ne!(host.shell(SNAPSHOT), before);
+
+    host.shell("swarmd api POST /swarm/lease </dev/null");
+
+    eventually(|| host.shell(SNAPSHOT) == before);
+}
+
+#[test]
+fn a_machine_says_farewell_and_powers_off_once_nobody_renews_the_lease() {
+    let host = Host::booted_by(&BOOT.replace("set -e\n", "set -e; mount -t tmpfs tmpfs /usr/local/sbin\n"));
+    let said = tempfile::tempdir().unwrap();
+    let said = said.path().join("said");
+    let farewell = format!("#!/bin/sh\necho goodbye >{}\nexit 1\n", said.display());
+    host.run(
+        "sh",
+        &["-c", "cat >/usr/local/sbin/swarmup-end; chmod 700 /usr/local/sbin/swarmup-end"],
+        farewell.as_bytes(),
+    );
+    let lease = LeaseTerms { seconds: 1, on_lapse: OnLapse::EndMachine };
+    host.install(&InstallRequest { lease: Some(lease), ..request("k3v9") });
+
+    host.shell("swarmd api POST /swarm/lease </dev/null");
+
+    let handle = host.process.open().unwrap().unwrap();
+    assert!(handle.wait(PATIENCE).unwrap(), "the machine does not power off");
+    assert_eq!(std::fs::read_to_string(said).unwrap(), "goodbye\n");
 }
 
 #[test]
