@@ -7,6 +7,7 @@ use crate::api::{Api, Call};
 use crate::failure;
 use crate::rates::DESCRIBE_IMAGES;
 use crate::settings::Settings;
+use crate::size::{ec2_name, ubuntu_name};
 use crate::tags::filter;
 
 /// Canonical's account, which publishes Ubuntu.
@@ -35,11 +36,11 @@ pub(crate) async fn find(api: &Api, settings: &Settings) -> Result<Image, Driver
         if let Some(id) = &settings.image {
             return request.image_ids(id).send();
         }
-        let name = format!("ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{}-server-*", arch.in_image_names());
+        let name = format!("ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{}-server-*", ubuntu_name(arch));
         request
             .owners(CANONICAL)
             .filters(filter("name", [name]))
-            .filters(filter("architecture", [arch.value().as_str()]))
+            .filters(filter("architecture", [ec2_name(arch).as_str()]))
             .filters(filter("state", ["available"]))
             .send()
     });

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use aws_sdk_ec2::types::{Filter, Instance as Described, InstanceStateName, Reservation, Tag};
+use driver::cloud::Arch;
 use driver::{Access, ClusterId, DriverError, Instance, InstanceId, InstanceState, SshAccess};
 
 use crate::api::{Api, Call, pages};
 use crate::rates::DESCRIBE_INSTANCES;
 use crate::settings::Settings;
-use crate::size::Arch;
+use crate::size::ec2_name;
 use crate::{batch, tags};
 
 /// Machines a page; EC2's most.
@@ -93,9 +94,7 @@ impl Machine {
             public_address: address(described.public_ip_address()),
             is_spot: described.instance_lifecycle().is_some_and(|kind| kind.as_str() == "spot"),
             parts: parts.map(ToOwned::to_owned).collect(),
-            arch: described
-                .architecture()
-                .and_then(|arch| [Arch::X86, Arch::Arm].into_iter().find(|one| one.value() == *arch)),
+            arch: described.architecture().and_then(|arch| Arch::ALL.into_iter().find(|one| ec2_name(*one) == *arch)),
             launched: described.launch_time().map_or(0, aws_time),
             reason: described.state_reason().and_then(|reason| reason.message()).map(ToOwned::to_owned),
             id: InstanceId(id),

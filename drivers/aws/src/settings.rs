@@ -1,9 +1,9 @@
 //! What the options ask for, checked.
 
-use driver::cloud::{ARCH, DISK, IMAGE, NETWORK, PRIVATE, REGION, SIZE, SPOT, Size, TYPE, USER, ZONE};
+use driver::cloud::{Arch, DISK, IMAGE, NETWORK, PRIVATE, REGION, SIZE, SPOT, Size, TYPE, USER, ZONE};
 use driver::{DriverError, Options};
 
-use crate::size::{self, Arch};
+use crate::size;
 
 /// The user of Ubuntu's images.
 const UBUNTU_USER: &str = "ubuntu";
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn read(options: &Options) -> Result<Self, DriverError> {
         let named: Vec<_> = texts(options, TYPE)?;
-        let arch = arch(options.one(ARCH).map(str::parse).transpose()?, &named)?;
+        let arch = options.arch(size::arch_of)?;
         let size: Size = options.one(SIZE).map_or(Ok(Size::Small), str::parse)?;
         let of_size = size::types(size, arch).iter().map(|name| (*name).to_owned());
         let image = options.one(IMAGE).map(|text| with_prefix(IMAGE, text, "ami-")).transpose()?;
@@ -95,18 +95,10 @@ fn disk(text: Option<&str>) -> Result<u32, DriverError> {
         .ok_or_else(|| invalid(DISK, format!("`{text}` is no number from {} to {}", DISKS.start(), DISKS.end())))
 }
 
-/// The architecture asked for, else that of the types named; all must agree.
-fn arch(asked: Option<Arch>, types: &[String]) -> Result<Arch, DriverError> {
-    let arch = asked.or_else(|| types.first().map(|name| Arch::of_type(name))).unwrap_or(Arch::X86);
-    match types.iter().find(|name| Arch::of_type(name) != arch) {
-        Some(other) => Err(invalid(TYPE, format!("`{other}` is no machine of architecture {}", arch.name()))),
-        None => Ok(arch),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use driver::OptionValue;
+    use driver::cloud::ARCH;
 
     use super::*;
 

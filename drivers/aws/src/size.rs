@@ -1,61 +1,30 @@
 //! Sizes and architectures, and the instance types that stand for them.
 
-use std::str::FromStr;
-
 use aws_sdk_ec2::types::ArchitectureValues;
-use driver::DriverError;
-use driver::cloud::{ARCH, Size};
+use driver::cloud::{Arch, Size};
 
-/// The architecture of a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arch {
-    X86,
-    Arm,
-}
-
-impl Arch {
-    /// As `uname -m` names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::X86 => "x86_64",
-            Self::Arm => "aarch64",
-        }
-    }
-
-    /// As EC2 names it.
-    pub(crate) fn value(self) -> ArchitectureValues {
-        match self {
-            Self::X86 => ArchitectureValues::X8664,
-            Self::Arm => ArchitectureValues::Arm64,
-        }
-    }
-
-    /// As Ubuntu names it in the names of its images.
-    pub(crate) fn in_image_names(self) -> &'static str {
-        match self {
-            Self::X86 => "amd64",
-            Self::Arm => "arm64",
-        }
-    }
-
-    /// The architecture of an instance type, which its family tells: a `g` after the generation stands for Graviton.
-    pub(crate) fn of_type(name: &str) -> Self {
-        let family = name.split('.').next().unwrap_or(name);
-        let after_generation = family.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
-        let attributes = after_generation.trim_start_matches(|letter: char| letter.is_ascii_digit());
-        if family == "a1" || attributes.contains('g') { Self::Arm } else { Self::X86 }
+/// An architecture as EC2 names it.
+pub(crate) fn ec2_name(arch: Arch) -> ArchitectureValues {
+    match arch {
+        Arch::X86 => ArchitectureValues::X8664,
+        Arch::Arm => ArchitectureValues::Arm64,
     }
 }
 
-impl FromStr for Arch {
-    type Err = DriverError;
-
-    fn from_str(text: &str) -> Result<Self, DriverError> {
-        [Self::X86, Self::Arm].into_iter().find(|arch| arch.name() == text).ok_or_else(|| DriverError::InvalidOption {
-            option: ARCH.to_owned(),
-            reason: format!("`{text}` is neither x86_64 nor aarch64"),
-        })
+/// An architecture as Ubuntu names it in the names of its images.
+pub(crate) fn ubuntu_name(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86 => "amd64",
+        Arch::Arm => "arm64",
     }
+}
+
+/// The architecture of an instance type, which its family tells: a `g` after the generation stands for Graviton.
+pub(crate) fn arch_of(name: &str) -> Arch {
+    let family = name.split('.').next().unwrap_or(name);
+    let after_generation = family.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+    let attributes = after_generation.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    if family == "a1" || attributes.contains('g') { Arch::Arm } else { Arch::X86 }
 }
 
 /// The types that stand for a size, in order of preference: the later ones are taken where capacity is missing.
@@ -86,17 +55,17 @@ mod tests {
             ("a1.large", Arch::Arm),
             ("im4gn.large", Arch::Arm),
         ] {
-            assert_eq!(Arch::of_type(name), arch, "{name}");
+            assert_eq!(arch_of(name), arch, "{name}");
         }
     }
 
     #[test]
     fn every_size_has_types_of_its_architecture_with_a_price() {
-        for arch in [Arch::X86, Arch::Arm] {
+        for arch in Arch::ALL {
             for size in [Size::Small, Size::Medium, Size::Large] {
                 let types = types(size, arch);
 
-                assert!(types.len() > 2 && types.iter().all(|name| Arch::of_type(name) == arch));
+                assert!(types.len() > 2 && types.iter().all(|name| arch_of(name) == arch));
                 assert!(types.iter().all(|name| price::machine(name, "eu-west-1", 20, true).is_some()), "{types:?}");
             }
         }

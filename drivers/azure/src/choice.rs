@@ -1,11 +1,11 @@
 //! What the options ask for, read and checked before anything is asked of Azure.
 
-use driver::cloud::{ARCH, DISK, IMAGE, NETWORK, PRIVATE, REGION, SIZE, SPOT, TYPE, USER, ZONE};
+use driver::cloud::{ARCH, Arch, DISK, IMAGE, NETWORK, PRIVATE, REGION, SIZE, SPOT, TYPE, USER, ZONE};
 use driver::{DriverError, OptionSpec, Options};
 use serde_json::{Value, json};
 
 use crate::environment::Environment;
-use crate::sizes::{self, Arch};
+use crate::sizes;
 
 /// The subscription.
 pub(crate) const SUBSCRIPTION: &str = "subscription";
@@ -116,18 +116,9 @@ impl Choice {
         let mut all = opened.0.clone();
         all.extend(asked.0.clone());
         let options = Options(all);
-        let named_arch = match options.one(ARCH) {
-            None => None,
-            Some("x86_64") => Some(Arch::X86),
-            Some("aarch64") => Some(Arch::Arm),
-            Some(other) => return Err(invalid(ARCH, format!("`{other}` is neither x86_64 nor aarch64"))),
-        };
         let size = options.one(SIZE).unwrap_or("small").parse()?;
         let named: Vec<String> = options.many(TYPE).into_iter().map(str::to_owned).collect();
-        let arch = named_arch.or_else(|| named.first().map(|name| Arch::of_type(name))).unwrap_or(Arch::X86);
-        if let Some(other) = named.iter().find(|name| Arch::of_type(name) != arch) {
-            return Err(invalid(TYPE, format!("`{other}` is not of the architecture {}", arch.name())));
-        }
+        let arch = options.arch(sizes::arch_of)?;
         let types = if named.is_empty() {
             sizes::types(size, arch).iter().map(|name| (*name).to_owned()).collect()
         } else {

@@ -4,7 +4,7 @@
 //! US, in US dollars. They are a snapshot for estimates, not an offer: other regions cost up to half as much again.
 
 use driver::Price;
-use driver::cloud::Size;
+use driver::cloud::{Arch, Size};
 
 /// The day on which the table was made.
 pub(crate) const AS_OF: &str = "2025-06-01";
@@ -15,30 +15,13 @@ const ADDRESS: f64 = 0.005;
 /// Hours of a month, as Azure reckons prices by the month.
 const MONTH: f64 = 730.0;
 
-/// An architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arch {
-    X86,
-    Arm,
-}
-
-impl Arch {
-    /// As `uname -m` names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::X86 => "x86_64",
-            Self::Arm => "aarch64",
-        }
-    }
-
-    /// The architecture of a machine type: ARM's have a `p` among the letters behind the number of cores.
-    pub(crate) fn of_type(machine_type: &str) -> Self {
-        let name = machine_type.strip_prefix("Standard_").unwrap_or(machine_type);
-        let features = name.split('_').next().unwrap_or_default();
-        let features = features.trim_start_matches(|letter: char| letter.is_ascii_uppercase());
-        let features = features.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '-');
-        if features.contains('p') { Self::Arm } else { Self::X86 }
-    }
+/// The architecture of a machine type: ARM's have a `p` among the letters behind the number of cores.
+pub(crate) fn arch_of(machine_type: &str) -> Arch {
+    let name = machine_type.strip_prefix("Standard_").unwrap_or(machine_type);
+    let features = name.split('_').next().unwrap_or_default();
+    let features = features.trim_start_matches(|letter: char| letter.is_ascii_uppercase());
+    let features = features.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '-');
+    if features.contains('p') { Arch::Arm } else { Arch::X86 }
 }
 
 /// A machine type: its name, the quota of its family, its price by the hour.
@@ -107,9 +90,9 @@ mod tests {
     #[test]
     fn every_type_that_a_size_stands_for_has_a_price_a_family_and_the_right_architecture() {
         for size in [Size::Small, Size::Medium, Size::Large] {
-            for arch in [Arch::X86, Arch::Arm] {
+            for arch in Arch::ALL {
                 for name in types(size, arch) {
-                    assert_eq!(Arch::of_type(name), arch, "{name}");
+                    assert_eq!(arch_of(name), arch, "{name}");
                     assert!(price(name, 32, true).is_some() && family(name).is_some(), "{name}");
                 }
             }
@@ -118,9 +101,9 @@ mod tests {
 
     #[test]
     fn an_architecture_is_told_by_the_letters_behind_the_cores() {
-        assert_eq!(Arch::of_type("Standard_E64-16ds_v5"), Arch::X86);
-        assert_eq!(Arch::of_type("Standard_E4pds_v5"), Arch::Arm);
-        assert_eq!(Arch::of_type("Standard_DS2_v2"), Arch::X86);
+        assert_eq!(arch_of("Standard_E64-16ds_v5"), Arch::X86);
+        assert_eq!(arch_of("Standard_E4pds_v5"), Arch::Arm);
+        assert_eq!(arch_of("Standard_DS2_v2"), Arch::X86);
     }
 
     #[test]

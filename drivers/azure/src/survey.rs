@@ -8,7 +8,7 @@ use driver::{Access, DriverError, Instance, InstanceState, SshAccess};
 use crate::answers::{AddressAnswer, InterfaceAnswer, MachineAnswer, MachinesByName};
 use crate::client::{Call, Client};
 use crate::names::{ADDRESSES, COMPUTE, Group, INTERFACES, MACHINES, MachineId, NETWORK};
-use crate::sizes::Arch;
+use crate::sizes::arch_of;
 
 /// What a group holds of machines.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ pub(crate) fn instance(
         id: id.instance(),
         name: id.name.clone(),
         state: InstanceState::Running,
-        arch: Some(Arch::of_type(&machine.properties.hardware_profile.vm_size).name().to_owned()),
+        arch: Some(arch_of(&machine.properties.hardware_profile.vm_size).name().to_owned()),
         private_address: Some(addresses.private),
         public_address: addresses.public,
         access: Some(Access::Ssh(SshAccess {

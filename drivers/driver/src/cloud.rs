@@ -1,5 +1,5 @@
 //! What the drivers of clouds have in common: the names of their options, so that one flag means the same at each, and
-//! the sizes that every provider has a machine for.
+//! the sizes and architectures that every provider has a machine for.
 
 use std::str::FromStr;
 
@@ -17,7 +17,7 @@ pub const TYPE: &str = "machine-type";
 pub const IMAGE: &str = "image";
 /// The user of the image that may log in and use sudo.
 pub const USER: &str = "ssh-user";
-/// The architecture of the machines: `x86_64` or `aarch64`.
+/// The architecture of the machines: [`Arch`].
 pub const ARCH: &str = "arch";
 /// The size of a machine's disk.
 pub const DISK: &str = "disk-gb";
@@ -68,7 +68,58 @@ impl FromStr for Size {
     }
 }
 
+/// The architecture of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    /// `x86_64`
+    X86,
+    /// `aarch64`
+    Arm,
+}
+
+impl Arch {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::X86, Self::Arm];
+
+    /// As `uname -m` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86 => "x86_64",
+            Self::Arm => "aarch64",
+        }
+    }
+}
+
+impl FromStr for Arch {
+    type Err = DriverError;
+
+    fn from_str(text: &str) -> Result<Self, DriverError> {
+        Self::ALL.into_iter().find(|arch| arch.name() == text).ok_or_else(|| DriverError::InvalidOption {
+            option: ARCH.to_owned(),
+            reason: format!("`{text}` is neither x86_64 nor aarch64"),
+        })
+    }
+}
+
 impl Options {
+    /// The architecture of all machines: the one that is asked for, else that of the machine types that are named, else
+    /// `x86_64`. `of_type` tells it of a type.
+    ///
+    /// # Errors
+    /// There is no such architecture, or a type that is named has another one.
+    pub fn arch(&self, of_type: impl Fn(&str) -> Arch) -> Result<Arch, DriverError> {
+        let asked = self.one(ARCH).map(str::parse).transpose()?;
+        let types = self.many(TYPE);
+        let arch = asked.or_else(|| types.first().map(|name| of_type(name))).unwrap_or(Arch::X86);
+        match types.iter().find(|name| of_type(name) != arch) {
+            None => Ok(arch),
+            Some(other) => Err(DriverError::InvalidOption {
+                option: TYPE.to_owned(),
+                reason: format!("`{other}` is no machine type of architecture {}", arch.name()),
+            }),
+        }
+    }
+
     /// An option that is `true`, `false` or absent, which means `false`.
     ///
     /// # Errors
@@ -94,6 +145,23 @@ mod tests {
     fn a_size_is_one_of_three() {
         assert_eq!("medium".parse::<Size>().unwrap(), Size::Medium);
         assert!("huge".parse::<Size>().unwrap_err().to_string().contains("small, medium, large"));
+    }
+
+    #[test]
+    fn machines_are_of_one_architecture() {
+        let of_type = |name: &str| if name.starts_with("arm") { Arch::Arm } else { Arch::X86 };
+        let many = |value: &str| OptionValue::Many(value.split(',').map(ToOwned::to_owned).collect());
+        let arch = |options: &[(&str, &str)]| {
+            Options(options.iter().map(|(name, value)| ((*name).to_owned(), many(value))).collect()).arch(of_type)
+        };
+        let refusal = |options: &[(&str, &str)]| arch(options).unwrap_err().to_string();
+
+        assert_eq!(arch(&[]).unwrap(), Arch::X86);
+        assert_eq!(arch(&[(ARCH, "aarch64")]).unwrap(), Arch::Arm);
+        assert_eq!(arch(&[(TYPE, "arm-1,arm-2")]).unwrap(), Arch::Arm);
+        assert!(refusal(&[(ARCH, "sparc")]).contains("`sparc` is neither x86_64 nor aarch64"));
+        assert!(refusal(&[(TYPE, "arm-1,x-1")]).contains("`x-1` is no machine type of architecture aarch64"));
+        assert!(refusal(&[(ARCH, "x86_64"), (TYPE, "arm-1")]).contains("`arm-1` is no machine type of architecture"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::cloud::{Cloud, LISTS};
 use crate::marking;
 use crate::price::{Bought, price};
 use crate::settings::Settings;
-use crate::sizes::Architecture;
+use crate::sizes::arch_of;
 
 /// No list has more pages: at 500 machines each.
 const MOST_PAGES: usize = 1000;
@@ -132,7 +132,7 @@ impl Machine {
                 Phase::Running => InstanceState::Running,
                 Phase::Stopping | Phase::Stopped | Phase::Vanishing => InstanceState::Stopped,
             },
-            arch: Some(Architecture::of(&self.kind).name().to_owned()),
+            arch: Some(arch_of(&self.kind).name().to_owned()),
             private_address: self.private,
             public_address: outside,
             access,

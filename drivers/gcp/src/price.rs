@@ -80,10 +80,10 @@ pub(crate) fn price(bought: &Bought<'_>, machines: u32) -> Option<Price> {
 
 #[cfg(test)]
 mod tests {
-    use driver::cloud::Size;
+    use driver::cloud::{Arch, Size};
 
     use super::*;
-    use crate::sizes::{Architecture, types};
+    use crate::sizes::types;
 
     const BOUGHT: Bought<'_> = Bought {
         machine_type: "e2-small",
@@ -96,9 +96,9 @@ mod tests {
 
     #[test]
     fn every_type_that_a_size_stands_for_has_a_price() {
-        for architecture in [Architecture::X86, Architecture::Arm] {
+        for arch in Arch::ALL {
             for size in [Size::Small, Size::Medium, Size::Large] {
-                for machine_type in types(size, architecture) {
+                for machine_type in types(size, arch) {
                     assert!(price(&Bought { machine_type, ..BOUGHT }, 1).is_some(), "{machine_type}");
                 }
             }

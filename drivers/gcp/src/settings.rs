@@ -1,10 +1,10 @@
 //! The driver's options, read and checked.
 
-use driver::cloud::{self, Size};
+use driver::cloud::{self, Arch, Size};
 use driver::{DriverError, Options};
 
 use crate::environment::Environment;
-use crate::sizes::{Architecture, types};
+use crate::sizes::{self, arch_of, types};
 
 /// The option that names the project.
 pub(crate) const PROJECT: &str = "project";
@@ -52,12 +52,9 @@ impl Settings {
         let region = region(given, environment, &zones)?;
         let size: Size = given.one(cloud::SIZE).or(cloud::SIZE_OPTION.default).unwrap_or_default().parse()?;
         let named: Vec<_> = given.many(cloud::TYPE).into_iter().map(ToOwned::to_owned).collect();
-        let architecture = architecture(given.one(cloud::ARCH), &named)?;
-        let types = if named.is_empty() {
-            types(size, architecture).iter().map(|name| (*name).to_owned()).collect()
-        } else {
-            named
-        };
+        let arch = given.arch(arch_of)?;
+        let types =
+            if named.is_empty() { types(size, arch).iter().map(|name| (*name).to_owned()).collect() } else { named };
         let (network, subnetwork) = match given.one(cloud::NETWORK).map(|text| text.split_once('/').ok_or(text)) {
             None => (None, None),
             Some(Err(network)) => (Some(network.to_owned()), None),
@@ -72,7 +69,7 @@ impl Settings {
             region,
             zones,
             types,
-            image: image(given.one(cloud::IMAGE), architecture)?,
+            image: image(given.one(cloud::IMAGE), arch)?,
             user: given.one(cloud::USER).unwrap_or(USER).to_owned(),
             disk_gb: disk(given.one(cloud::DISK))?,
             network,
@@ -102,22 +99,8 @@ fn region(given: &Options, environment: &Environment, zones: &[String]) -> Resul
     }
 }
 
-fn architecture(given: Option<&str>, types: &[String]) -> Result<Architecture, DriverError> {
-    let named = match given {
-        None => None,
-        Some("x86_64") => Some(Architecture::X86),
-        Some("aarch64") => Some(Architecture::Arm),
-        Some(other) => return Err(invalid(cloud::ARCH, format!("`{other}` is neither x86_64 nor aarch64"))),
-    };
-    let architecture = named.or_else(|| types.first().map(|name| Architecture::of(name))).unwrap_or(Architecture::X86);
-    match types.iter().find(|name| Architecture::of(name) != architecture) {
-        None => Ok(architecture),
-        Some(other) => Err(invalid(cloud::TYPE, format!("`{other}` is not a type of {}", architecture.name()))),
-    }
-}
-
-fn image(given: Option<&str>, architecture: Architecture) -> Result<String, DriverError> {
-    let Some(text) = given else { return Ok(architecture.image().to_owned()) };
+fn image(given: Option<&str>, arch: Arch) -> Result<String, DriverError> {
+    let Some(text) = given else { return Ok(sizes::image(arch).to_owned()) };
     let text = text.trim_start_matches("https://www.googleapis.com/compute/v1/");
     match text.split('/').collect::<Vec<_>>()[..] {
         [project, family] => Ok(format!("projects/{project}/global/images/family/{family}")),
@@ -189,7 +172,7 @@ mod tests {
     fn a_type_names_its_architecture_and_an_image_its_project() {
         let settings = read(&[("machine-type", "c4a-standard-2"), ("disk-gb", "30")]).unwrap();
 
-        assert_eq!((settings.image.as_str(), settings.disk_gb), (Architecture::Arm.image(), 30));
+        assert_eq!((settings.image.as_str(), settings.disk_gb), (sizes::image(Arch::Arm), 30));
         let image = read(&[("image", "debian-cloud/debian-13")]).unwrap().image;
         assert_eq!(image, "projects/debian-cloud/global/images/family/debian-13");
     }

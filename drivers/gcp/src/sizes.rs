@@ -1,52 +1,30 @@
 //! Machine types: which one a size stands for, and what follows from a type.
 
-use driver::cloud::Size;
+use driver::cloud::{Arch, Size};
 
-/// The architecture of a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Architecture {
-    /// `x86_64`
-    X86,
-    /// `aarch64`
-    Arm,
+/// The image that machines start from where none is named.
+pub(crate) fn image(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86 => "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64",
+        Arch::Arm => "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-arm64",
+    }
 }
 
-impl Architecture {
-    /// As `uname -m` names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::X86 => "x86_64",
-            Self::Arm => "aarch64",
-        }
-    }
-
-    /// The image that machines start from where none is named.
-    pub(crate) fn image(self) -> &'static str {
-        match self {
-            Self::X86 => "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64",
-            Self::Arm => "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-arm64",
-        }
-    }
-
-    /// The architecture of a machine type: Google gives the families on Arm an `a` at the end.
-    pub(crate) fn of(machine_type: &str) -> Self {
-        let family = machine_type.split('-').next().unwrap_or_default();
-        if family.ends_with('a') && family.chars().any(|character| character.is_ascii_digit()) {
-            Self::Arm
-        } else {
-            Self::X86
-        }
-    }
+/// The architecture of a machine type: Google gives the families on Arm an `a` at the end.
+pub(crate) fn arch_of(machine_type: &str) -> Arch {
+    let family = machine_type.split('-').next().unwrap_or_default();
+    let is_arm = family.ends_with('a') && family.chars().any(|character| character.is_ascii_digit());
+    if is_arm { Arch::Arm } else { Arch::X86 }
 }
 
 /// The types that a size stands for, the first of which has capacity is taken.
-pub(crate) fn types(size: Size, architecture: Architecture) -> &'static [&'static str] {
-    match (architecture, size) {
-        (Architecture::X86, Size::Small) => &["e2-small", "e2-medium", "e2-standard-2"],
-        (Architecture::X86, Size::Medium) => &["e2-medium", "e2-standard-2", "n2d-standard-2"],
-        (Architecture::X86, Size::Large) => &["e2-standard-2", "n2d-standard-2", "n2-standard-2"],
-        (Architecture::Arm, Size::Small | Size::Medium) => &["c4a-highcpu-2", "t2a-standard-2", "c4a-standard-2"],
-        (Architecture::Arm, Size::Large) => &["t2a-standard-2", "c4a-standard-2"],
+pub(crate) fn types(size: Size, arch: Arch) -> &'static [&'static str] {
+    match (arch, size) {
+        (Arch::X86, Size::Small) => &["e2-small", "e2-medium", "e2-standard-2"],
+        (Arch::X86, Size::Medium) => &["e2-medium", "e2-standard-2", "n2d-standard-2"],
+        (Arch::X86, Size::Large) => &["e2-standard-2", "n2d-standard-2", "n2-standard-2"],
+        (Arch::Arm, Size::Small | Size::Medium) => &["c4a-highcpu-2", "t2a-standard-2", "c4a-standard-2"],
+        (Arch::Arm, Size::Large) => &["t2a-standard-2", "c4a-standard-2"],
     }
 }
 
@@ -73,20 +51,20 @@ mod tests {
     #[test]
     fn the_families_on_arm_are_known_by_their_names() {
         for (machine_type, wanted) in [
-            ("e2-small", Architecture::X86),
-            ("n2d-standard-2", Architecture::X86),
-            ("t2a-standard-2", Architecture::Arm),
-            ("c4a-highcpu-2", Architecture::Arm),
+            ("e2-small", Arch::X86),
+            ("n2d-standard-2", Arch::X86),
+            ("t2a-standard-2", Arch::Arm),
+            ("c4a-highcpu-2", Arch::Arm),
         ] {
-            assert_eq!(Architecture::of(machine_type), wanted, "{machine_type}");
+            assert_eq!(arch_of(machine_type), wanted, "{machine_type}");
         }
     }
 
     #[test]
     fn a_size_stands_for_types_of_one_architecture() {
-        for architecture in [Architecture::X86, Architecture::Arm] {
+        for arch in Arch::ALL {
             for size in [Size::Small, Size::Medium, Size::Large] {
-                assert!(types(size, architecture).iter().all(|name| Architecture::of(name) == architecture));
+                assert!(types(size, arch).iter().all(|name| arch_of(name) == arch));
             }
         }
     }
