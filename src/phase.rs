@@ -64,6 +64,11 @@ pub trait Phase: Sync {
     async fn undo(&self, _context: &Context) -> Result<(), PhaseError> {
         Ok(())
     }
+
+    /// Whether nothing is charged any more once it was undone.
+    fn is_free_after(&self, _context: &Context) -> bool {
+        false
+    }
 }
 
 /// Something that is done for each machine, whenever that machine is ready for it.
@@ -121,6 +126,15 @@ impl Entry {
             Self::Once(phase) => phase.title(),
             Self::Machines(_) => machines::TITLE,
             Self::Each(phase) => phase.title(),
+        }
+    }
+
+    /// Whether nothing is charged any more once it was undone: the machines are what costs.
+    fn is_free_after(self, context: &Context) -> bool {
+        match self {
+            Self::Once(phase) => phase.is_free_after(context),
+            Self::Machines(_) => !context.driver.capabilities().removes_machines_with_network,
+            Self::Each(_) => false,
         }
     }
 }

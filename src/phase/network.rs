@@ -68,6 +68,10 @@ impl Phase for Network {
         context.ledger.note(|journal| journal.network = NetworkRecord::Absent);
         Ok(())
     }
+
+    fn is_free_after(&self, context: &Context) -> bool {
+        context.driver.capabilities().removes_machines_with_network
+    }
 }
 
 /// The identity of a swarm that is not formed yet: the one on disk, else a new one. A formed swarm has its own.

@@ -8,7 +8,6 @@ use tokio::task::JoinSet;
 
 use super::context::line_name;
 use super::machines::{Machines, TITLE, pending};
-use super::network::Network;
 use super::{Context, Entry, MachinePhase, PHASES, Phase, PhaseError, Work};
 
 /// Machines that have appeared and that nobody has taken up yet: as many as a cluster may have.
@@ -99,22 +98,12 @@ pub async fn backward(context: &Context, unreachable: Unreachable, until: Until)
         }
         let is_of_machines = !matches!(entry, Entry::Once(_));
         context.progress.complete_all(title, is_of_machines.then_some(machines));
-        if until == Until::Free && is_free_after(context, *entry) {
+        if until == Until::Free && entry.is_free_after(context) {
             break;
         }
     }
     context.progress.clear();
     Ok(())
-}
-
-/// Whether nothing is charged any more once a phase was undone: the machines are what costs.
-fn is_free_after(context: &Context, undone: Entry) -> bool {
-    let goes_with_network = context.driver.capabilities().removes_machines_with_network;
-    match undone {
-        Entry::Machines(_) => !goes_with_network,
-        Entry::Once(phase) => goes_with_network && phase.title() == Network.title(),
-        Entry::Each(_) => false,
-    }
 }
 
 async fn once(context: &Context, phase: &dyn Phase) -> Result<(), PhaseError> {
