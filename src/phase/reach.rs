@@ -38,17 +38,19 @@ impl MachinePhase for Reach {
         let mut pause = FIRST_PAUSE;
         let first_key = read_first_host_key(context.ledger.folder())?.map(|pair| pair.public);
         let session = loop {
-            match context.unless_stopped(context.dial(work.number, &work.instance)).await? {
+            let error = match context.unless_stopped(context.dial(work.number, &work.instance)).await? {
                 Ok(session) => break session,
-                // It was about to show its own key when a command ended.
-                Err(PhaseError::Reach(ReachError::HostKeyChanged { .. }))
-                    if expects_another(work, first_key.as_deref()) =>
-                {
-                    host_key::expect(&mut work.instance.access, first_key.as_deref().unwrap_or_default());
-                    continue;
-                }
-                Err(PhaseError::Reach(error)) if error.is_transient() && Instant::now() < deadline => {}
+                Err(PhaseError::Reach(error)) => error,
                 Err(error) => return Err(error),
+            };
+            let is_other_key = matches!(error, ReachError::HostKeyChanged { .. });
+            if let Some(first) = key_before(work, first_key.as_deref()).filter(|_| is_other_key) {
+                // It was about to show its own key when a command ended.
+                host_key::expect(&mut work.instance.access, first);
+                continue;
+            }
+            if !error.is_transient() || Instant::now() >= deadline {
+                return Err(PhaseError::Reach(error));
             }
             context.unless_stopped(tokio::time::sleep(pause)).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -68,10 +70,11 @@ impl MachinePhase for Reach {
     }
 }
 
-/// Whether a machine that may still show the key of its user-data is expected to show another one.
-fn expects_another(work: &Work, first_key: Option<&str>) -> bool {
-    let Some(Access::Ssh(ssh)) = &work.instance.access else { return false };
-    first_key.zip(ssh.host_key.as_deref()).is_some_and(|(first, expected)| !host_key::is_same(first, expected))
+/// The key of its user-data, where a machine is expected to show another one: it may not have come to that.
+fn key_before<'a>(work: &Work, first_key: Option<&'a str>) -> Option<&'a str> {
+    let Some(Access::Ssh(ssh)) = &work.instance.access else { return None };
+    let expected = ssh.host_key.as_deref()?;
+    first_key.filter(|first| !host_key::is_same(first, expected))
 }
 
 /// Keeps the key that a host showed first; the next intent takes it to disk.
