@@ -4,7 +4,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use driver::Capabilities;
+
 use crate::cluster::ClusterSpec;
+use crate::journal::Journal;
 
 /// The environment variable that names other services, separated by commas.
 pub const SERVICES_VARIABLE: &str = "SWARMUP_ADDRESS_SERVICES";
@@ -48,6 +51,16 @@ pub struct Seen {
     pub address: IpAddr,
     /// The service that said so.
     pub service: String,
+}
+
+/// The address that this workstation is seen by, where a firewall has to know it and nothing was said about it. Asked
+/// once: a cluster that is resumed or changed keeps the address until `swarmup allow-me`.
+pub async fn seen_if_unknown(journal: &Journal, capabilities: Capabilities) -> Result<Option<Seen>, OperatorError> {
+    let is_known = !journal.spec.ingress.ssh_from.is_empty() || !journal.operator.is_empty();
+    if is_known || !capabilities.has_firewall {
+        return Ok(None);
+    }
+    seen_by(&journal.spec).await.map(Some)
 }
 
 /// The address that this workstation is seen by, for the machines of a cluster.

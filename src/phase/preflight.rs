@@ -66,15 +66,11 @@ impl Phase for Preflight {
     }
 }
 
-/// Finds out where the operator comes from, where a firewall has to know and nothing was said about it. Asked once: a
-/// cluster that is resumed or changed keeps the address until `swarmup allow-me`.
+/// Finds out where the operator comes from, where a firewall has to know.
 async fn know_operator(context: &Context) -> Result<(), PhaseError> {
     let journal = context.journal();
-    let is_known = !journal.spec.ingress.ssh_from.is_empty() || !journal.operator.is_empty();
-    if is_known || !context.driver.capabilities().has_firewall {
-        return Ok(());
-    }
-    let seen = context.unless_stopped(operator::seen_by(&journal.spec)).await??;
+    let asked = operator::seen_if_unknown(&journal, context.driver.capabilities());
+    let Some(seen) = context.unless_stopped(asked).await?? else { return Ok(()) };
     let prefix = host_prefix(seen.address);
     context.progress.line(&format!("  lets in {prefix} for SSH and the API (told by {})", seen.service));
     context.ledger.note(|journal| journal.operator = vec![prefix]);
