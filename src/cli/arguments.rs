@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use driver::cloud::SWITCH;
-use driver::{ClusterRequest, Driver, Expiry};
+use driver::{Capabilities, ClusterRequest, Driver, Estimate, Expiry};
 use jiff::SignedDuration;
 use model::LeaseTerms;
 
@@ -90,21 +90,38 @@ impl LimitArguments {
     /// Refuses what the provider cannot do, or what would cost too much.
     pub(super) async fn check(&self, driver: &dyn Driver, request: &ClusterRequest, provider: &str) -> Result<()> {
         let capabilities = driver.capabilities();
+        self.check_ttl(capabilities, provider)?;
+        if self.max_cost.is_some() {
+            self.check_cost(&estimate(driver, request, provider).await?, capabilities, provider)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a time after which nobody would end the cluster.
+    pub(super) fn check_ttl(&self, capabilities: Capabilities, provider: &str) -> Result<()> {
         if self.ttl.is_some() && capabilities.expiry == Expiry::Nobody && !capabilities.has_user_data {
             let message = format!("provider `{provider}` does not end machines by itself");
             return Err(UsageError::new(message, "leave --ttl out, and use `swarmup destroy`").into());
         }
-        if let Some(most) = self.max_cost {
-            let estimate = driver.estimate(request).await;
-            let estimate = estimate.with_context(|| format!("failed to ask provider `{provider}` for an estimate"))?;
-            if estimate.price.is_none() && capabilities.has_user_data {
-                let message = format!("the driver of `{provider}` does not know what these machines cost");
-                return Err(UsageError::new(message, "name a usual --size, or leave out --max-cost").into());
-            }
-            cost::check(estimate.price.as_ref(), self.ttl, most)?;
-        }
         Ok(())
     }
+
+    /// Refuses what would cost more than was said, where anything was said.
+    pub(super) fn check_cost(&self, estimate: &Estimate, capabilities: Capabilities, provider: &str) -> Result<()> {
+        let Some(most) = self.max_cost else { return Ok(()) };
+        if estimate.price.is_none() && capabilities.has_user_data {
+            let message = format!("the driver of `{provider}` does not know what these machines cost");
+            return Err(UsageError::new(message, "name a usual --size, or leave out --max-cost").into());
+        }
+        cost::check(estimate.price.as_ref(), self.ttl, most)?;
+        Ok(())
+    }
+}
+
+/// What the provider's driver expects a cluster to take.
+pub(super) async fn estimate(driver: &dyn Driver, request: &ClusterRequest, provider: &str) -> Result<Estimate> {
+    let estimate = driver.estimate(request).await;
+    estimate.with_context(|| format!("failed to ask provider `{provider}` for an estimate"))
 }
 
 /// With what a cluster goes.

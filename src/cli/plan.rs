@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use driver::{ClusterId, Driver, Estimate, Expiry, FirewallRule, Protocol, RuleSource};
+use driver::{ClusterId, Estimate, Expiry, FirewallRule, Protocol, RuleSource};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::arguments::{DriverFlags, LimitArguments, SpecArguments, check_ingress};
+use super::arguments::{DriverFlags, LimitArguments, SpecArguments, check_ingress, estimate};
 use super::{Exit, Global, open};
 use crate::cluster::{ClusterSpec, check_name};
 use crate::home::Home;
@@ -62,14 +62,14 @@ impl Plan {
         let mut imagined = Journal::begin(id, spec.clone(), "nobody".to_owned(), Timestamp::now());
         imagined.operator = journal.as_ref().map(|journal| journal.operator.clone()).unwrap_or_default();
         imagined.expires = self.limits.ttl.map(|ttl| imagined.created_at.saturating_add(ttl)).transpose()?;
-        let told_by = self.know_operator(&mut imagined, &*driver).await?;
-        let request = imagined.request();
-        self.limits.check(&*driver, &request, &spec.provider).await?;
-        let estimate = driver
-            .estimate(&request)
-            .await
-            .with_context(|| format!("failed to ask provider `{}` for an estimate", spec.provider))?;
         let capabilities = driver.capabilities();
+        let seen = operator::seen_if_unknown(&imagined, capabilities).await?;
+        imagined.operator.extend(seen.iter().map(|seen| host_prefix(seen.address)));
+        let told_by = seen.map(|seen| seen.service);
+        let request = imagined.request();
+        self.limits.check_ttl(capabilities, &spec.provider)?;
+        let estimate = estimate(&*driver, &request, &spec.provider).await?;
+        self.limits.check_cost(&estimate, capabilities, &spec.provider)?;
         let has_firewall = capabilities.has_firewall || capabilities.machines_are_given;
         let firewall = if has_firewall { request.firewall } else { Vec::new() };
         let (ttl, expiry) = (self.limits.ttl, capabilities.expiry);
@@ -78,17 +78,6 @@ impl Plan {
             text,
         );
         Ok(Exit::Done)
-    }
-
-    /// Finds out where the operator comes from, as `create` would; who told it, where somebody had to be asked.
-    async fn know_operator(&self, imagined: &mut Journal, driver: &dyn Driver) -> Result<Option<String>> {
-        let is_known = !imagined.spec.ingress.ssh_from.is_empty() || !imagined.operator.is_empty();
-        if is_known || !driver.capabilities().has_firewall {
-            return Ok(None);
-        }
-        let seen = operator::seen_by(&imagined.spec).await?;
-        imagined.operator = vec![host_prefix(seen.address)];
-        Ok(Some(seen.service))
     }
 }
 
