@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::answer::{Answer, Refusal};
+use crate::settings::bucket;
 use crate::world::World;
 
 impl World {
@@ -65,22 +66,20 @@ impl World {
     /// Takes a place in a bucket of calls, where there are any.
     pub(crate) fn check_rate(&mut self, method: &str) -> Result<(), Refusal> {
         let Some(rates) = self.settings.rates else { return Ok(()) };
-        let (index, (burst, per_second)) = match method {
-            "GET" | "HEAD" => (0, rates.reads),
-            "DELETE" => (2, rates.deletes),
-            _ => (1, rates.writes),
-        };
-        let (level, at) = self.buckets[index];
-        let passed = at.map_or(Duration::MAX, |at| self.now.saturating_duration_since(at));
-        let level = (level + passed.as_secs_f64() * per_second).min(burst);
-        if level < 1.0 {
-            self.buckets[index] = (level, Some(self.now));
-            let mut refusal =
-                Refusal::new(429, "SubscriptionRequestsThrottled", "Number of requests exceeded the limit.");
-            refusal.retry_after = Some(1);
-            return Err(refusal);
+        let bucket = bucket(method);
+        for ((name, (burst, per_second)), (level, at)) in rates.by_name().into_iter().zip(&mut self.buckets) {
+            if name == bucket {
+                let passed = at.map_or(Duration::MAX, |at| self.now.saturating_duration_since(at));
+                *level = (*level + passed.as_secs_f64() * per_second).min(burst);
+                *at = Some(self.now);
+                if *level < 1.0 {
+                    let message = "Number of requests exceeded the limit.";
+                    let refusal = Refusal::new(429, "SubscriptionRequestsThrottled", message);
+                    return Err(Refusal { retry_after: Some(1), ..refusal });
+                }
+                *level -= 1.0;
+            }
         }
-        self.buckets[index] = (level - 1.0, Some(self.now));
         Ok(())
     }
 }

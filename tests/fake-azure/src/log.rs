@@ -21,6 +21,10 @@ pub struct Logged {
     pub body: Option<Value>,
     /// The status of the answer; 0 where nothing was done and nothing answered.
     pub status: u16,
+    /// When it was answered, in seconds since 1970.
+    pub at: f64,
+    /// The bucket of calls that it took from.
+    pub bucket: &'static str,
     /// What kind of request it was, as [`Fault::kind`](crate::Fault::kind) names kinds.
     pub kind: String,
 }

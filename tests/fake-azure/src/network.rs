@@ -280,7 +280,9 @@ impl World {
             .items
             .values()
             .filter_map(|item| item.what.interface())
-            .filter(|interface| interface.subnet == (network.clone(), subnet.name.to_lowercase()))
+            .filter(|interface| {
+                self.settings.is_one_link || interface.subnet == (network.clone(), subnet.name.to_lowercase())
+            })
             .map(|interface| interface.private)
             .collect();
         Prefix::read(&subnet.properties.address_prefix)

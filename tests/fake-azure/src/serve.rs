@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -22,6 +22,7 @@ use crate::dispatch::Incoming;
 use crate::fault::{Faults, How};
 use crate::log::{Log, Logged};
 use crate::route::Route;
+use crate::settings::bucket;
 use crate::world::World;
 
 /// What the connections share.
@@ -126,7 +127,16 @@ fn note(shared: &Shared, incoming: &Incoming, kind: String, status: u16) {
         "Bearer <redacted>".clone_into(header);
     }
     let body = serde_json::from_slice(&incoming.body).ok();
-    let entry = Logged { method: incoming.method.clone(), url: incoming.url.clone(), headers, body, status, kind };
+    let entry = Logged {
+        method: incoming.method.clone(),
+        url: incoming.url.clone(),
+        headers,
+        body,
+        status,
+        at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        bucket: bucket(&incoming.method),
+        kind,
+    };
     lock(&shared.log).add(entry);
 }
 

@@ -42,6 +42,11 @@ pub struct Settings {
     pub addresses: u32,
     /// How many calls are let through: as Azure publishes it, or without limit.
     pub rates: Option<Rates>,
+    /// How many calls each bucket has left when the fake starts; it is full where nothing is said.
+    pub calls_left: Option<f64>,
+    /// Whether no two interfaces get the same private address, whatever their networks: as a lab needs it whose machines
+    /// are all on one link.
+    pub is_one_link: bool,
     /// A file to which every request is written as it is answered, one JSON object a line.
     pub log_file: Option<PathBuf>,
 }
@@ -61,6 +66,24 @@ impl Rates {
     /// What Azure Resource Manager grants a principal in a subscription and region since 2024 ("Understand how Azure
     /// Resource Manager throttles requests").
     pub const PUBLISHED: Self = Self { reads: (250.0, 25.0), writes: (200.0, 10.0), deletes: (200.0, 10.0) };
+
+    /// The buckets by their names.
+    pub fn by_name(&self) -> [(&'static str, (f64, f64)); 3] {
+        [(READS, self.reads), (WRITES, self.writes), (DELETES, self.deletes)]
+    }
+}
+
+const READS: &str = "reads";
+const WRITES: &str = "writes";
+const DELETES: &str = "deletes";
+
+/// The name of the bucket that a method takes from.
+pub(crate) fn bucket(method: &str) -> &'static str {
+    match method {
+        "GET" | "HEAD" => READS,
+        "DELETE" => DELETES,
+        _ => WRITES,
+    }
 }
 
 impl Default for Settings {
@@ -84,6 +107,8 @@ impl Default for Settings {
             cores: 100,
             addresses: 100,
             rates: None,
+            calls_left: None,
+            is_one_link: false,
             log_file: None,
         }
     }

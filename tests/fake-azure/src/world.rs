@@ -152,17 +152,19 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(settings: Settings, base: String) -> Self {
+        let now = Instant::now();
+        let buckets = settings.calls_left.map_or([(0.0, None); 3], |left| [(left, Some(now)); 3]);
         Self {
             settings,
             base,
-            now: Instant::now(),
+            now,
             groups: BTreeMap::new(),
             items: BTreeMap::new(),
             operations: BTreeMap::new(),
             shortages: Vec::new(),
             failing: BTreeMap::new(),
             tokens: BTreeMap::new(),
-            buckets: [(0.0, None); 3],
+            buckets,
             counter: 0,
         }
     }

@@ -23,6 +23,7 @@ mod operations;
 mod oracle;
 mod permissions;
 mod power;
+mod rates;
 mod routes;
 mod server;
 mod settings;
@@ -42,6 +43,7 @@ use tokio::task::JoinSet;
 
 pub use fault::{Fault, FaultKind};
 pub use oracle::judge;
+pub use rates::Rates;
 pub use settings::{NetworkSetting, Settings};
 pub use state::Machine;
 
@@ -96,8 +98,9 @@ impl FakeGcp {
         Ok(path)
     }
 
-    /// Every request so far, in the order of arrival: `{"method", "url", "headers", "body", "kind", "status"}`; those
-    /// that were never answered have the status 0. Requests for tokens are not among them.
+    /// Every request so far, in the order of arrival: `{"method", "url", "headers", "body", "kind", "bucket", "status",
+    /// "at"}`; those that were never answered have the status 0, and `at` is when one was answered, in seconds since 1970.
+    /// Requests for tokens are not among them.
     pub fn requests(&self) -> Vec<Value> {
         self.server.requests()
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -20,6 +20,7 @@ use crate::answer::{Answer, Refusal};
 use crate::clock::Moment;
 use crate::fault::{Fault, FaultKind};
 use crate::operations::OperationError;
+use crate::rates::{Buckets, group};
 use crate::routes::Request;
 use crate::settings::Settings;
 use crate::state::State;
@@ -37,10 +38,11 @@ pub(crate) struct Server {
     settings: Settings,
 }
 
-/// Faults, tokens, the log.
+/// Faults, rates, tokens, the log.
 #[derive(Debug)]
 struct Desk {
     faults: Vec<Fault>,
+    buckets: Buckets,
     requests: Vec<Value>,
     forgotten: usize,
     held: usize,
@@ -80,8 +82,10 @@ impl Drop for Held<'_> {
 impl Server {
     pub(crate) fn new(settings: Settings, address: SocketAddr) -> io::Result<Self> {
         let log = settings.log.as_ref().map(|path| File::options().create(true).append(true).open(path)).transpose()?;
+        let state = State::new(settings.clone(), format!("http://{address}/"));
         let desk = Desk {
             faults: Vec::new(),
+            buckets: Buckets::new(settings.rates, settings.calls_left, state.clock.now()),
             requests: Vec::new(),
             forgotten: 0,
             held: 0,
@@ -89,7 +93,6 @@ impl Server {
             tokens: Vec::new(),
             next_token: 1,
         };
-        let state = State::new(settings.clone(), format!("http://{address}/"));
         Ok(Self { state: Mutex::new(state), desk: Mutex::new(desk), settings })
     }
 
@@ -154,6 +157,12 @@ impl Server {
         if is_good { Ok(()) } else { Err(Refusal::new(401, "authError", "Invalid Credentials")) }
     }
 
+    /// Takes a place in the request's bucket of calls, where there are any.
+    fn check_rate(&self, kind: &str) -> Result<(), Refusal> {
+        let now = self.with_state(|state| state.clock.now());
+        self.desk().buckets.take(kind, now)
+    }
+
     /// Writes a request down; its number.
     fn note(&self, entry: Value) -> usize {
         let mut desk = self.desk();
@@ -167,6 +176,7 @@ impl Server {
         let Some(index) = number.checked_sub(desk.forgotten) else { return };
         let Some(entry) = desk.requests.get_mut(index) else { return };
         entry["status"] = json!(status);
+        entry["at"] = json!(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
         let line = format!("{entry}\n");
         if let Some(log) = &mut desk.log {
             // A log that cannot be written shows in the test that reads it.
@@ -224,7 +234,7 @@ impl Server {
             }),
             Some(after @ (FaultKind::HoldAfter | FaultKind::LoseAfter)) => ending = Some(after),
         }
-        let answer = match self.check_token(token) {
+        let answer = match self.check_token(token).and_then(|()| self.check_rate(request.kind())) {
             Ok(()) => self.perform(&request, doom).await,
             Err(refusal) => Err(refusal),
         };
@@ -274,6 +284,7 @@ impl Server {
             "headers": headers,
             "body": read.as_ref().ok().cloned().flatten(),
             "kind": request.as_ref().map(Request::kind).unwrap_or_default(),
+            "bucket": request.as_ref().map(|request| group(request.kind())),
             "status": 0,
         }));
         match (request, read) {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::rates::Rates;
+
 /// What a fake starts with.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -29,6 +31,10 @@ pub struct Settings {
     pub networks: Vec<NetworkSetting>,
     /// Limits of a region's quotas that differ from the usual: `CPUS`.
     pub quotas: BTreeMap<String, u32>,
+    /// How many calls are let through: as Google publishes it, or without limit.
+    pub rates: Option<Rates>,
+    /// How many calls each group has left when the fake starts; all of a minute's where nothing is said.
+    pub calls_left: Option<f64>,
     /// Metadata of the project.
     pub metadata: BTreeMap<String, String>,
     /// A file that each request is added to as a line of JSON.
@@ -60,6 +66,8 @@ impl Default for Settings {
             has_default_network: true,
             networks: Vec::new(),
             quotas: BTreeMap::new(),
+            rates: None,
+            calls_left: None,
             metadata: BTreeMap::new(),
             log: None,
         }

@@ -83,3 +83,17 @@ async fn calls_beyond_the_rate_are_refused() {
 
     assert_eq!(statuses, [200, 200, 429]);
 }
+
+/// A driver that does not know of the calls that were made before it began.
+#[tokio::test]
+async fn buckets_may_be_nearly_empty_from_the_beginning() {
+    let slow = Rates { reads: (200.0, 0.1), ..Rates::PUBLISHED };
+    let caller = Caller::start(Settings { rates: Some(slow), calls_left: Some(1.0), ..Settings::default() }).await;
+
+    let first = caller.get("/resourceGroups", RESOURCES).await;
+    let second = caller.get("/resourceGroups", RESOURCES).await;
+
+    assert_eq!((first.status, second.refusal()), (200, (429, "SubscriptionRequestsThrottled")));
+    let reads = caller.fake.requests().iter().filter(|entry| entry.bucket == "reads").count();
+    assert_eq!((reads, second.retry_after.as_deref()), (2, Some("1")));
+}

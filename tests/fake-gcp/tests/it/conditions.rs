@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fake_gcp::{Fault, FaultKind, Settings};
+use fake_gcp::{Fault, FaultKind, Rates, Settings};
 use serde_json::json;
 
 use crate::caller::{BULK, Caller, bulk, firewall, reason};
@@ -212,4 +212,21 @@ async fn an_answer_can_be_lost_before_and_after_the_call_was_executed() {
     assert!(caller.send("POST", BULK, Some(bulk(&["a"]))).await.is_err());
 
     assert_eq!(caller.fake.holdings(), ["instances/a"]);
+}
+
+/// Bug: all calls are made at once, or a refusal for their number is taken for one of permission.
+#[tokio::test]
+async fn calls_beyond_the_rate_of_their_group_are_refused() {
+    let rates = Rates { lists: 2.0, ..Rates::PUBLISHED };
+    let caller = Caller::with(Settings { rates: Some(rates), ..Settings::default() }).await;
+
+    caller.get("global/firewalls").await;
+    caller.get("global/firewalls").await;
+    let refused = caller.get("global/firewalls").await;
+    let other = caller.post("global/firewalls", firewall("x")).await;
+    caller.fake.advance(Duration::from_secs(31));
+    let later = caller.get("global/firewalls").await;
+
+    assert_eq!((refused.0, reason(&refused).as_str()), (403, "rateLimitExceeded"));
+    assert_eq!((other.0, later.0), (200, 200));
 }
