@@ -10,11 +10,13 @@
 
 mod aws;
 mod azure;
+mod buckets;
 mod gcp;
 mod hosts;
 
 pub use aws::Ec2;
 pub use azure::Azure;
+pub use buckets::{Buckets, Rates};
 pub use gcp::Gcp;
 pub use hosts::{CloudHosts, CloudInstance, USER};
 

@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Cloud, CloudInstance, USER};
+use super::{Buckets, Cloud, CloudInstance, USER};
 use crate::Hosts;
 use crate::run::Run;
 
@@ -32,6 +32,20 @@ struct Direct {
 }
 
 impl Ec2 {
+    /// What EC2 publishes of its buckets, by action; `*` is each other one ("Request throttling for the Amazon EC2 API").
+    pub const PUBLISHED: [(&str, (f64, f64)); 10] = [
+        ("*", (100.0, 20.0)),
+        ("AttachInternetGateway", (50.0, 5.0)),
+        ("AuthorizeSecurityGroupIngress", (50.0, 5.0)),
+        ("CreateInternetGateway", (50.0, 5.0)),
+        ("CreateRoute", (50.0, 5.0)),
+        ("CreateSecurityGroup", (50.0, 5.0)),
+        ("CreateSubnet", (50.0, 5.0)),
+        ("CreateTags", (100.0, 10.0)),
+        ("CreateVpc", (50.0, 5.0)),
+        ("RunInstances", (5.0, 2.0)),
+    ];
+
     /// A cloud whose books EC2 keeps, and the options with which `swarmup` uses it.
     ///
     /// # Panics
@@ -85,6 +99,19 @@ impl Ec2 {
     pub fn control(&self, what: &str, body: &str) -> String {
         let mut command = self.curl(what);
         Run::of(command.args(["-H", "Content-Type: application/json", "--data-binary", body])).answer()
+    }
+
+    /// Lets no more calls through than the buckets have.
+    pub fn limit(&self, buckets: Buckets) {
+        let rates = buckets.enforce(Self::PUBLISHED).into_iter().flatten();
+        let rates: serde_json::Map<_, _> =
+            rates.map(|(name, (burst, per_second))| (name.to_owned(), json!([burst, per_second]))).collect();
+        self.control("_set", &json!({ "buckets": rates, "left": buckets.left() }).to_string());
+    }
+
+    /// Where its log is read, in the operator's namespace.
+    pub fn log_url(&self) -> String {
+        format!("http://127.0.0.1:{}/_log", self.port)
     }
 
     /// Asks the faults something.

@@ -21,6 +21,7 @@ impl Azure {
     /// Where the hosts cannot be had.
     pub fn start(settings: Settings) -> (Cloud, Self, String) {
         let mut cloud = Cloud::new();
+        let settings = Settings { is_one_link: true, ..settings };
         // A socket belongs to the namespace of the thread that made it.
         let fake = cloud.at_operator(move || FakeAzure::start(settings).unwrap());
         for (name, value) in fake.environment() {
