@@ -11,6 +11,9 @@ use serde::Serialize;
 pub struct Sighting {
     /// The provider.
     pub provider: String,
+    /// The region that shows it, where several were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The mark.
     pub cluster: ClusterId,
     /// Its name, where the mark tells.
@@ -37,6 +40,11 @@ impl Sighting {
         self.name.as_deref().unwrap_or(&self.cluster.0)
     }
 
+    /// The provider, and the region where that was one of several: `aws us-east-1`.
+    pub fn place(&self) -> String {
+        self.region.as_ref().map_or_else(|| self.provider.clone(), |region| format!("{} {region}", self.provider))
+    }
+
     /// Whether nobody should need it any more: its time is up, or it is older than asked for.
     pub fn is_due(&self, now: Timestamp, older_than: Option<SignedDuration>) -> bool {
         let is_over = self.expires.is_some_and(|expires| expires <= now);
@@ -51,6 +59,7 @@ pub fn sightings(provider: &str, found: &[Resource]) -> Vec<Sighting> {
     for resource in found {
         let sighting = by_mark.entry(&resource.cluster).or_insert_with(|| Sighting {
             provider: provider.to_owned(),
+            region: None,
             cluster: resource.cluster.clone(),
             name: None,
             owner: None,

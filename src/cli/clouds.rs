@@ -1,10 +1,12 @@
-//! The providers that a command looks at without a cluster of its own: those that are named, else every cloud.
+//! The providers that a command looks at without a cluster of its own: those that are named, else every cloud; in all
+//! regions, unless one is named.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use driver::Driver;
+use driver::cloud::REGION;
+use driver::{Driver, OptionValue, Options};
 use futures_util::future::join_all;
 
 use super::arguments::DriverFlags;
@@ -41,7 +43,12 @@ pub(super) async fn look(global: &Global, home: &Home, named: &[String], flags: 
     let mut looked = Vec::new();
     for (provider, answer) in chosen.into_iter().zip(asked) {
         match answer {
-            Ok(answer) => looked.push(answer),
+            Ok((answers, failures)) => {
+                looked.extend(answers);
+                for failure in failures {
+                    global.printer().warning(&format!("{failure:#}"));
+                }
+            }
             Err(error) if named.is_empty() => {
                 global.printer().warning(&format!("provider `{}` was not asked: {error:#}", provider.name));
             }
@@ -58,14 +65,49 @@ fn is_unknown(chosen: &[&Provider], option: &str) -> bool {
 /// What flags say of options, by provider.
 type Given = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
-async fn ask(provider: &'static Provider, home: &Home, given: &Given) -> Result<Looked> {
+/// Asks one provider, in each of its regions. What one region refuses says nothing of the others.
+async fn ask(provider: &'static Provider, home: &Home, given: &Given) -> Result<(Vec<Looked>, Vec<anyhow::Error>)> {
     let mut options = given.clone();
     for values in options.values_mut() {
         values.retain(|name, _| provider.option(name).is_some());
     }
     let wishes = Wishes { options, ..Wishes::default() };
     let options = config::given_options(provider, &wishes, &|name| std::env::var(name).ok())?;
-    let driver = provider.driver(&options, home, &open::dialer())?;
-    let found = driver.find(None).await.with_context(|| format!("failed to ask provider `{}`", provider.name))?;
-    Ok(Looked { driver, seen: sightings(provider.name, &found) })
+    let open = |options: &Options| provider.driver(options, home, &open::dialer());
+    let driver = open(&options)?;
+    let failed = || format!("failed to ask provider `{}`", provider.name);
+    let regions =
+        if options.one(REGION).is_some() { Vec::new() } else { driver.regions().await.with_context(failed)? };
+    if regions.is_empty() {
+        return Ok((vec![find(provider, driver, None).await.with_context(failed)?], Vec::new()));
+    }
+    let asked = regions.iter().map(async |region| {
+        let mut options = options.clone();
+        options.0.insert(REGION.to_owned(), OptionValue::One(region.clone()));
+        find(provider, open(&options)?, Some(region)).await
+    });
+    let (mut looked, mut failures) = (Vec::new(), Vec::new());
+    for (region, answer) in regions.iter().zip(join_all(asked).await) {
+        match answer.with_context(|| format!("provider `{}` was not asked in {region}", provider.name)) {
+            Ok(answer) => looked.push(answer),
+            Err(error) => failures.push(error),
+        }
+    }
+    // Where none answers, the reason is the same for all.
+    match failures.pop() {
+        Some(failure) if looked.is_empty() => Err(failure),
+        last => {
+            failures.extend(last);
+            Ok((looked, failures))
+        }
+    }
+}
+
+async fn find(provider: &Provider, driver: Arc<dyn Driver>, region: Option<&str>) -> Result<Looked> {
+    let found = driver.find(None).await?;
+    let mut seen = sightings(provider.name, &found);
+    for sighting in &mut seen {
+        sighting.region = region.map(ToOwned::to_owned);
+    }
+    Ok(Looked { driver, seen })
 }

@@ -70,7 +70,7 @@ impl Gc {
         let mut is_gone = Vec::new();
         for (outcome, sighting) in outcomes.into_iter().zip(&sightings) {
             let outcome = outcome
-                .with_context(|| format!("failed to destroy `{}` at `{}`", sighting.called(), sighting.provider))
+                .with_context(|| format!("failed to destroy `{}` at `{}`", sighting.called(), sighting.place()))
                 .and_then(|()| forget(&home, sighting));
             if let Err(error) = &outcome {
                 report::error(error, Some("run `swarmup gc` again"));

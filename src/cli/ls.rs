@@ -116,7 +116,7 @@ pub(super) fn table<'a>(seen: impl Iterator<Item = (&'a Sighting, bool)>, now: T
         };
         table.row([
             sighting.name.clone().unwrap_or_default(),
-            sighting.provider.clone(),
+            sighting.place(),
             sighting.owner.clone().unwrap_or_default(),
             sighting.created_at.map(|begun| about(now.duration_since(begun))).unwrap_or_default(),
             sighting.expires.map(|expires| about(expires.duration_since(now))).unwrap_or_default(),

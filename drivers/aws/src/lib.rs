@@ -33,6 +33,7 @@ mod power;
 mod price;
 mod provider;
 mod rates;
+mod region;
 mod rule;
 mod settings;
 mod size;

@@ -19,7 +19,7 @@ use crate::launch::Launch;
 use crate::place::Site;
 use crate::rates::CREATE_TAGS;
 use crate::settings::Settings;
-use crate::{Patience, connect, destroy, machine, network, plan, power, survey, tags};
+use crate::{Patience, connect, destroy, machine, network, plan, power, region, survey, tags};
 
 /// Things that one call tags at most.
 const TAGGED: usize = 1000;
@@ -133,6 +133,10 @@ impl Driver for Aws {
 
     async fn stop(&self, ids: &[InstanceId]) -> Result<(), DriverError> {
         power::stop(self.api().await?, &self.settings, ids).await
+    }
+
+    async fn regions(&self) -> Result<Vec<String>, DriverError> {
+        region::enabled(self.api().await?).await
     }
 
     async fn extend(&self, cluster: &ClusterId, expires: Timestamp) -> Result<(), DriverError> {

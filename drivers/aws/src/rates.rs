@@ -11,6 +11,7 @@ pub(crate) const DESCRIBE_INSTANCES: Rate = reading("ec2 DescribeInstances");
 pub(crate) const DESCRIBE_INTERNET_GATEWAYS: Rate = reading("ec2 DescribeInternetGateways");
 pub(crate) const DESCRIBE_NETWORK_INTERFACES: Rate = reading("ec2 DescribeNetworkInterfaces");
 pub(crate) const DESCRIBE_ROUTE_TABLES: Rate = reading("ec2 DescribeRouteTables");
+pub(crate) const DESCRIBE_REGIONS: Rate = reading("ec2 DescribeRegions");
 pub(crate) const DESCRIBE_SECURITY_GROUPS: Rate = reading("ec2 DescribeSecurityGroups");
 pub(crate) const DESCRIBE_SPOT_REQUESTS: Rate = reading("ec2 DescribeSpotInstanceRequests");
 pub(crate) const DESCRIBE_SUBNETS: Rate = reading("ec2 DescribeSubnets");

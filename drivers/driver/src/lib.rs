@@ -77,6 +77,12 @@ pub trait Driver: Debug + Send + Sync {
         None
     }
 
+    /// The regions of the account ([`cloud::REGION`]), where a driver sees only the one that its options name; empty
+    /// where it sees all there is. Changes nothing.
+    async fn regions(&self) -> Result<Vec<String>, DriverError> {
+        Ok(Vec::new())
+    }
+
     /// The console of a machine, for diagnosis.
     async fn console(&self, id: &InstanceId) -> Result<Console, DriverError>;
 

@@ -6,7 +6,7 @@ use driver::cloud::{ARCH, DISK, IMAGE, NETWORK, PRIVATE, SPOT, TYPE, ZONE};
 use driver::{Access, DriverError, InstanceState, Silent, TAG_ID};
 use serde_json::{Value, json};
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, REGION};
 use crate::request::{self, cluster, machines};
 
 /// The calls that create and destroy three managers and two workers may take; repetitions and polls are not counted.
@@ -106,6 +106,17 @@ async fn a_group_is_launched_by_one_call_that_says_all_about_its_machines() {
         assert_eq!((access.user.as_str(), access.port), ("ubuntu", 22));
         assert_eq!(access.host_key.as_deref(), Some("ssh-ed25519 AAAA bootstrap"));
         assert_eq!((instance.state, instance.arch.as_deref()), (InstanceState::Running, Some("x86_64")));
+    }
+}
+
+#[tokio::test]
+async fn the_regions_of_the_account_are_told() {
+    let cloud = Cloud::start();
+
+    let regions = cloud.driver().regions().await.unwrap();
+
+    for region in [REGION, "eu-west-1"] {
+        assert!(regions.iter().any(|one| one == region), "{regions:?}");
     }
 }
 
