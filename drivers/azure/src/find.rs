@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::answers::{GroupAnswer, ResourceAnswer};
 use crate::client::{Call, Client};
 use crate::documents::Tags;
-use crate::names::{DISK_SUFFIX, Group, MachineId, RESOURCES, TAG_DISK, TAG_TYPE, kind_of};
+use crate::names::{DISK_SUFFIX, Group, MachineId, RESOURCES, TAG_DISK, TAG_TYPE, address_of, kind_of};
 use crate::provider::{Azure, Known};
 use crate::sizes;
 
@@ -43,9 +43,10 @@ impl Azure {
         let Some(inside) = resources(client, &group).await? else { return Ok(Vec::new()) };
         let strangers = inside.iter().filter(|resource| is_stranger(resource)).map(describe).collect();
         self.remember_all(&own.cluster, Known { group: group.clone(), strangers: Some(strangers) });
+        let has_address = |machine: &str| has_address(&inside, machine);
         let ours = inside.iter().filter(|resource| !is_stranger(resource));
-        let inside = ours.filter_map(|found| inside_of(&group, &answer.tags, found));
-        Ok([own].into_iter().chain(inside).collect())
+        let shown = ours.filter_map(|found| inside_of(&group, &answer.tags, found, has_address));
+        Ok([own].into_iter().chain(shown).collect())
     }
 
     /// Writes a new expiry to everything of a cluster.
@@ -144,8 +145,19 @@ fn resource(kind: &str, name: &str, tags: &Tags) -> Option<Resource> {
     })
 }
 
+/// Whether a machine's public address is among what is in a group.
+fn has_address(inside: &[ResourceAnswer], machine: &str) -> bool {
+    let name = address_of(machine);
+    inside.iter().any(|resource| resource.name == name && kind_of(&resource.full_type).0 == "address")
+}
+
 /// Something in a group; what has no tags of its own, such as a disk, has the group's.
-fn inside_of(group: &Group, of_group: &Tags, found: &ResourceAnswer) -> Option<Resource> {
+fn inside_of(
+    group: &Group,
+    of_group: &Tags,
+    found: &ResourceAnswer,
+    has_address: impl Fn(&str) -> bool,
+) -> Option<Resource> {
     let (kind, _) = kind_of(&found.full_type);
     let tags = if found.tags.contains_key(TAG_ID) { &found.tags } else { of_group };
     let mut resource = resource(kind, &found.name, tags)?;
@@ -156,7 +168,7 @@ fn inside_of(group: &Group, of_group: &Tags, found: &ResourceAnswer) -> Option<R
         resource.instance = Some(InstanceId(id));
         resource.price = found.tags.get(TAG_TYPE).and_then(|machine_type| {
             let disk = found.tags.get(TAG_DISK).and_then(|size| size.parse().ok()).unwrap_or_default();
-            sizes::price(machine_type, disk, true)
+            sizes::price(machine_type, disk, has_address(&found.name))
         });
     }
     Some(resource)
