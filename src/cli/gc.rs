@@ -108,7 +108,10 @@ async fn sweep(driver: &dyn Driver, sighting: &Sighting) -> Result<(), DriverErr
     }
     driver::retry(&backoff, &mut rng, || driver.remove_network(mark)).await?;
     wait_until(&GONE, format!("see the last of `{mark}` go"), || async {
-        Ok(driver.find(Some(mark)).await?.is_empty().then_some(()))
+        // A look that fails in passing tells nothing of what is left.
+        let mut rng = StdRng::from_rng(&mut UnwrapErr(SysRng));
+        let left = driver::retry(&backoff, &mut rng, || driver.find(Some(mark))).await?;
+        Ok(left.is_empty().then_some(()))
     })
     .await
 }
