@@ -1,17 +1,22 @@
 //! Where the operator comes from, as the world sees this workstation: asked of services that answer with the address
 //! of whoever asks. A firewall then lets in this one address.
+//!
+//! All are asked at once. Two that agree are believed, and so is one that is alone in answering; where two differ, one of
+//! them would let somebody else in, so neither is.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use driver::Capabilities;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 
 use crate::cluster::ClusterSpec;
 use crate::journal::Journal;
 
 /// The environment variable that names other services, separated by commas.
 pub const SERVICES_VARIABLE: &str = "SWARMUP_ADDRESS_SERVICES";
-/// The services that are asked, one after the other, until one answers: Amazon's, ipify's, Icanhazip's (Cloudflare's).
+/// The services that are asked: Amazon's, ipify's, Icanhazip's (Cloudflare's).
 const SERVICES: [&str; 3] = ["https://checkip.amazonaws.com", "https://api.ipify.org", "https://ipv4.icanhazip.com"];
 /// How long each may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +32,12 @@ pub enum OperatorError {
         /// What came of each.
         reasons: String,
     },
+    /// Two services have answered with different addresses.
+    #[error("services differ about the address that this workstation is seen by ({answers})")]
+    Disagreement {
+        /// Who has named which.
+        answers: String,
+    },
     /// The machines are reached by private addresses, where nobody can tell.
     #[error("machines with private addresses only cannot tell where you come from")]
     Private,
@@ -36,7 +47,7 @@ impl OperatorError {
     /// What the user can do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::NoAnswer { .. } => {
+            Self::NoAnswer { .. } | Self::Disagreement { .. } => {
                 format!("name it: --ssh-from ADDRESS; or other services in {SERVICES_VARIABLE}")
             }
             Self::Private => "name the prefix that you reach them from: --ssh-from CIDR".to_owned(),
@@ -49,8 +60,8 @@ impl OperatorError {
 pub struct Seen {
     /// The address that this workstation is seen by.
     pub address: IpAddr,
-    /// The service that said so.
-    pub service: String,
+    /// The services that said so.
+    pub services: String,
 }
 
 /// The address that this workstation is seen by, where a firewall has to know it and nothing was said about it. Asked
@@ -71,7 +82,7 @@ pub async fn seen_by(spec: &ClusterSpec) -> Result<Seen, OperatorError> {
     ask().await
 }
 
-/// Asks the services until one answers with an address.
+/// Asks the services.
 async fn ask() -> Result<Seen, OperatorError> {
     let given = std::env::var(SERVICES_VARIABLE).unwrap_or_default();
     let given: Vec<&str> = given.split(',').map(str::trim).filter(|service| !service.is_empty()).collect();
@@ -80,13 +91,27 @@ async fn ask() -> Result<Seen, OperatorError> {
 
 async fn ask_each(services: &[&str]) -> Result<Seen, OperatorError> {
     ca::install_crypto();
+    let asking = services.iter().map(|service| async move { (*service, ask_one(service).await) });
+    let mut asking: FuturesUnordered<_> = asking.collect();
+    let mut first: Option<(IpAddr, &str)> = None;
     let mut reasons = Vec::new();
-    for service in services {
-        match ask_one(service).await {
-            Ok(address) => return Ok(Seen { address, service: (*service).to_owned() }),
-            Err(reason) => reasons.push(format!("{service}: {reason}")),
+    while let Some((service, answer)) = asking.next().await {
+        match (answer, first) {
+            (Err(reason), _) => reasons.push(format!("{service}: {reason}")),
+            (Ok(address), None) => first = Some((address, service)),
+            (Ok(address), Some((known, other))) if address == known => {
+                return Ok(Seen { address, services: format!("{other} and {service}") });
+            }
+            (Ok(address), Some((known, other))) => {
+                let answers = format!("{other}: {known}; {service}: {address}");
+                return Err(OperatorError::Disagreement { answers });
+            }
         }
     }
+    if let Some((address, service)) = first {
+        return Ok(Seen { address, services: service.to_owned() });
+    }
+    reasons.sort();
     Err(OperatorError::NoAnswer { reasons: reasons.join("; ") })
 }
 
@@ -109,7 +134,14 @@ async fn ask_one(service: &str) -> Result<IpAddr, String> {
         }
     }
     let text = String::from_utf8_lossy(&text);
-    text.trim().parse().map_err(|_| "its answer is no address".to_owned())
+    let told: Option<IpAddr> = text.trim().parse().ok();
+    told.filter(is_somebodys).ok_or_else(|| "its answer is no address".to_owned())
+}
+
+/// Whether somebody can come from an address.
+fn is_somebodys(address: &IpAddr) -> bool {
+    let is_everybodys = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !is_everybodys && !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
 }
 
 #[cfg(test)]
@@ -138,14 +170,49 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_service_that_names_an_address_is_believed() {
+    async fn a_service_that_is_alone_in_naming_an_address_is_believed() {
         let (broken, _first) = service("500 Oops", "203.0.113.1".to_owned()).await;
         let (chatty, _second) = service("200 OK", "<html>".repeat(100)).await;
         let (good, _third) = service("200 OK", "203.0.113.7\n".to_owned()).await;
 
         let seen = ask_each(&[&broken, &chatty, &good]).await.unwrap();
 
-        assert_eq!(seen, Seen { address: "203.0.113.7".parse().unwrap(), service: good });
+        assert_eq!(seen, Seen { address: "203.0.113.7".parse().unwrap(), services: good });
+    }
+
+    #[tokio::test]
+    async fn two_that_agree_are_enough_and_the_third_is_not_waited_for() {
+        let (one, _first) = service("200 OK", "203.0.113.7\n".to_owned()).await;
+        let (other, _second) = service("200 OK", "203.0.113.7".to_owned()).await;
+        let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = format!("http://{}", deaf.local_addr().unwrap());
+
+        let seen = ask_each(&[&silent, &one, &other]).await.unwrap();
+
+        assert!(seen.services.contains(&one) && seen.services.contains(&other), "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn services_that_differ_are_not_believed() {
+        let (one, _first) = service("200 OK", "203.0.113.7".to_owned()).await;
+        let (other, _second) = service("200 OK", "203.0.113.8".to_owned()).await;
+
+        let error = ask_each(&[&one, &other]).await.unwrap_err();
+
+        assert!(matches!(error, OperatorError::Disagreement { .. }), "{error}");
+        assert!(error.to_string().contains(&format!("{one}: 203.0.113.7")), "{error}");
+        assert!(error.hint().contains("--ssh-from"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_nobody_can_come_from_is_none() {
+        for told in ["0.0.0.0", "::", "127.0.0.1", "255.255.255.255", "224.0.0.1", "203.0.113.7/0", ""] {
+            let (nonsense, _serving) = service("200 OK", told.to_owned()).await;
+
+            let error = ask_each(&[&nonsense]).await.unwrap_err();
+
+            assert!(error.to_string().contains(&format!("{nonsense}: its answer is no address")), "{told}: {error}");
+        }
     }
 
     #[tokio::test]

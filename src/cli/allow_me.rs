@@ -49,9 +49,9 @@ impl AllowMe {
         context.ledger.record(|journal| journal.network = NetworkRecord::Exists(network)).await?;
         let printer = global.printer();
         if printer.is_json() {
-            printer.json(&serde_json::json!({ "name": name, "from": prefix, "told_by": seen.service }));
+            printer.json(&serde_json::json!({ "name": name, "from": prefix, "told_by": seen.services }));
         } else if !printer.is_quiet() {
-            printer.line(&format!("Cluster `{name}` lets in {prefix} (told by {})", seen.service));
+            printer.line(&format!("Cluster `{name}` lets in {prefix} (told by {})", seen.services));
         }
         Ok(Exit::Done)
     }

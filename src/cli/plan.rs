@@ -65,7 +65,7 @@ impl Plan {
         let capabilities = driver.capabilities();
         let seen = operator::seen_if_unknown(&imagined, capabilities).await?;
         imagined.operator.extend(seen.iter().map(|seen| host_prefix(seen.address)));
-        let told_by = seen.map(|seen| seen.service);
+        let told_by = seen.map(|seen| seen.services);
         let request = imagined.request();
         self.limits.check_ttl(capabilities, &spec.provider)?;
         let estimate = estimate(&*driver, &request, &spec.provider).await?;
@@ -105,8 +105,8 @@ fn text(shown: &Shown) -> String {
         for rule in &shown.firewall {
             let _ = writeln!(text, "  {}", described(rule));
         }
-        if let Some(service) = &shown.told_by {
-            let _ = writeln!(text, "  (your address was told by {service})");
+        if let Some(services) = &shown.told_by {
+            let _ = writeln!(text, "  (your address was told by {services})");
         }
     }
     section(&mut text, "Resources", &estimate.resources);

@@ -72,7 +72,7 @@ async fn know_operator(context: &Context) -> Result<(), PhaseError> {
     let asked = operator::seen_if_unknown(&journal, context.driver.capabilities());
     let Some(seen) = context.unless_stopped(asked).await?? else { return Ok(()) };
     let prefix = host_prefix(seen.address);
-    context.progress.line(&format!("  lets in {prefix} for SSH and the API (told by {})", seen.service));
+    context.progress.line(&format!("  lets in {prefix} for SSH and the API (told by {})", seen.services));
     context.ledger.note(|journal| journal.operator = vec![prefix]);
     Ok(())
 }
