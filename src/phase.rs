@@ -10,6 +10,7 @@
 //! A machine goes on to reach and install as soon as it exists; it waits for the others only where it must know
 //! their addresses. Every phase may run twice: it does what the journal says is still to do.
 
+mod console;
 mod context;
 mod error;
 mod expiry;

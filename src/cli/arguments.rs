@@ -19,6 +19,7 @@ use crate::ingress::Ingress;
 use crate::journal::Journal;
 use crate::lease::{self, Lease, SHORTEST, WatchedProcess};
 use crate::platform;
+use crate::phase::Context;
 use crate::providers::{self, PROVIDERS};
 
 /// What is put before a driver's option to make the argument's id.
@@ -190,6 +191,23 @@ pub(super) struct AgentArguments {
     /// Install this node agent in place of the one built in
     #[arg(long, value_name = "PATH", env = "SWARMUP_AGENT")]
     pub(super) agent: Option<PathBuf>,
+}
+
+/// How patient a command that makes machines is with them.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PatienceArguments {
+    /// How long a new machine may take to boot and answer [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "SWARMUP_BOOT_TIMEOUT")]
+    boot_timeout: Option<SignedDuration>,
+}
+
+impl PatienceArguments {
+    /// Has the command know.
+    pub(super) fn tell(&self, context: &Context) {
+        if let Some(timeout) = self.boot_timeout {
+            context.expect_boot_within(timeout.unsigned_abs());
+        }
+    }
 }
 
 /// Values of drivers' options, by name.

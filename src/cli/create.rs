@@ -11,7 +11,9 @@ use rand::rngs::SysRng;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{AgentArguments, DriverFlags, LeaseArguments, LimitArguments, SpecArguments, check_ingress};
+use super::arguments::{
+    AgentArguments, DriverFlags, LeaseArguments, LimitArguments, PatienceArguments, SpecArguments, check_ingress,
+};
 use super::failure::StateError;
 use super::{Exit, Global, hint_of, hold, open, rollback};
 use crate::cluster::{ClusterSpec, check_name, describe_counts};
@@ -34,6 +36,8 @@ pub(super) struct Create {
     lease: LeaseArguments,
     #[command(flatten)]
     agent: AgentArguments,
+    #[command(flatten)]
+    patience: PatienceArguments,
     /// Leave what was made where creating fails
     #[arg(long)]
     keep_on_failure: bool,
@@ -109,6 +113,7 @@ impl Create {
                 return Err(error);
             }
         };
+        self.patience.tell(&context);
         self.bring_up(Arc::new(context), global, lock).await
     }
 

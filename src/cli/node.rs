@@ -9,7 +9,7 @@ use driver::{Instance, InstanceState};
 use model::Role;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{AgentArguments, DriverFlags};
+use super::arguments::{AgentArguments, DriverFlags, PatienceArguments};
 use super::failure::{StateError, UsageError};
 use super::open::{Opened, Viewed, find_machine};
 use super::{Exit, Global, scale, status};
@@ -65,6 +65,8 @@ pub(super) struct Add {
     allow_even_managers: bool,
     #[command(flatten)]
     agent: AgentArguments,
+    #[command(flatten)]
+    patience: PatienceArguments,
 }
 
 /// Removes a node and its machine.
@@ -151,6 +153,7 @@ impl Add {
         };
         let options = wanted(&viewed.journal)?.options;
         let opened = scale::open(viewed, global, self.agent.agent.clone(), Some(&options), stop)?;
+        self.patience.tell(&opened.context);
         let spec = wanted(&opened.context.journal())?;
         let go_on = go_on(&spec.name, spec.managers, spec.workers);
         scale::apply(global, &opened, spec, &go_on).await

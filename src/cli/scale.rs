@@ -8,7 +8,7 @@ use driver::Options;
 use model::Role;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{AgentArguments, DriverFlags};
+use super::arguments::{AgentArguments, DriverFlags, PatienceArguments};
 use super::failure::StateError;
 use super::open::{Opened, Viewed};
 use super::{Exit, Global, hint_of};
@@ -35,6 +35,8 @@ pub(super) struct Scale {
     allow_even_managers: bool,
     #[command(flatten)]
     agent: AgentArguments,
+    #[command(flatten)]
+    patience: PatienceArguments,
 }
 
 impl Scale {
@@ -52,6 +54,7 @@ impl Scale {
         // What is wrong with the wishes is said before anything is locked or asked.
         let options = settle(&wishes, &viewed.journal)?.options;
         let opened = open(viewed, global, self.agent.agent, Some(&options), stop)?;
+        self.patience.tell(&opened.context);
         let spec = settle(&wishes, &opened.context.journal())?;
         let name = spec.name.clone();
         apply(global, &opened, spec, &format!("go on with `swarmup scale {name}`")).await

@@ -24,6 +24,8 @@ use crate::output::Progress;
 
 /// How long a call to the provider that is going on may still take once the user asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a machine that was just made may take to answer, where nothing is said about it.
+const BOOT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What every phase works with.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct Context {
     pub stop: CancellationToken,
     /// Whether the provider is asked once only: the user has said that what does not answer is lost.
     asks_once: AtomicBool,
+    /// How long a machine that was just made may take to answer, where the user has said so.
+    boot_timeout: OnceLock<Duration>,
     identity: OnceLock<Identity>,
     /// Raised whenever a machine's address becomes known.
     addresses_known: watch::Sender<u64>,
@@ -69,6 +73,7 @@ impl Context {
             progress,
             stop,
             asks_once: AtomicBool::new(false),
+            boot_timeout: OnceLock::new(),
             identity: OnceLock::new(),
             addresses_known: watch::Sender::new(0),
         }
@@ -86,6 +91,7 @@ impl Context {
             progress: Arc::clone(&self.progress),
             stop: CancellationToken::new(),
             asks_once: AtomicBool::new(self.asks_once.load(Ordering::Relaxed)),
+            boot_timeout: self.boot_timeout.clone(),
             identity: OnceLock::new(),
             addresses_known: watch::Sender::new(0),
         }
@@ -145,6 +151,16 @@ impl Context {
     /// Asks the provider once only from here on, whatever it answers.
     pub(super) fn ask_once(&self) {
         self.asks_once.store(true, Ordering::Relaxed);
+    }
+
+    /// Says how long a machine that was just made may take to answer; the first to say so counts.
+    pub fn expect_boot_within(&self, timeout: Duration) {
+        self.boot_timeout.get_or_init(|| timeout);
+    }
+
+    /// How long a machine that was just made may take to answer.
+    pub(super) fn boot_timeout(&self) -> Duration {
+        self.boot_timeout.get().copied().unwrap_or(BOOT_TIMEOUT)
     }
 
     /// Waits for a call, but no longer than a grace period once the user asked to stop.

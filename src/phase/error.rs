@@ -1,5 +1,7 @@
 //! Why a phase did not get through.
 
+use std::time::Duration;
+
 use ::reach::ReachError;
 use driver::{DriverError, Resource};
 
@@ -49,6 +51,18 @@ pub enum PhaseError {
     /// A machine has a new host key, and does not show it.
     #[error("it does not show the host key that it has made for itself")]
     HostKey,
+    /// A machine that was made does not answer.
+    #[error("it has not answered within {} s", timeout.as_secs_f32())]
+    Silent {
+        /// How long it was given.
+        timeout: Duration,
+        /// What came of the last attempt.
+        #[source]
+        source: ReachError,
+    },
+    /// A machine that was made is gone.
+    #[error("its provider has it no more")]
+    Vanished,
     /// The provider made a machine that cannot be used.
     #[error("the provider gave it no {what}")]
     Incomplete {
@@ -78,6 +92,12 @@ impl PhaseError {
             Self::Reach(error) => error.hint(),
             Self::Engine(error) => error.hint(),
             Self::Operator(error) => Some(error.hint()),
+            Self::Silent { .. } => Some(
+                "see whether its address can be reached from here, and whether --ssh-from names yours; a machine that is \
+                 slow to boot is given longer with --boot-timeout"
+                    .to_owned(),
+            ),
+            Self::Vanished => Some("somebody else has removed it, or it was a spot machine; create it again".to_owned()),
             Self::Left { .. } => Some("run `swarmup destroy` again in a while".to_owned()),
             Self::Identity(_)
             | Self::Journal(_)
@@ -100,6 +120,8 @@ impl PhaseError {
             | Self::Journal(_)
             | Self::Operator(_)
             | Self::HostKey
+            | Self::Silent { .. }
+            | Self::Vanished
             | Self::Incomplete { .. }
             | Self::Left { .. }
             | Self::Task(_) => false,
@@ -111,8 +133,9 @@ impl PhaseError {
         match self {
             Self::Driver { source, .. } => source.is_transient(),
             Self::Machine { source, .. } => source.is_transient(),
-            Self::Reach(error) => error.is_transient(),
-            Self::Engine(_)
+            Self::Reach(error) | Self::Silent { source: error, .. } => error.is_transient(),
+            Self::Vanished
+            | Self::Engine(_)
             | Self::Identity(_)
             | Self::Journal(_)
             | Self::Operator(_)

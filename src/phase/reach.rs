@@ -9,11 +9,9 @@ use driver::Access;
 use tokio::time::Instant;
 
 use super::context::line_name;
-use super::{Context, MachinePhase, PhaseError, Work, host_key};
+use super::{Context, MachinePhase, PhaseError, Work, console, host_key};
 use crate::identity::read_first_host_key;
 
-/// How long a machine that was just made may take to answer.
-const BOOT_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long one may take that was there before.
 const GIVEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// The first pause between two attempts; it doubles up to the longest.
@@ -34,7 +32,8 @@ impl MachinePhase for Reach {
     async fn apply(&self, context: &Context, work: &mut Work) -> Result<(), PhaseError> {
         context.progress.machine(&line_name(work.number), "waiting for it to answer");
         let is_given = context.driver.capabilities().machines_are_given;
-        let deadline = Instant::now() + if is_given { GIVEN_TIMEOUT } else { BOOT_TIMEOUT };
+        let timeout = if is_given { GIVEN_TIMEOUT } else { context.boot_timeout() };
+        let deadline = Instant::now() + timeout;
         let mut pause = FIRST_PAUSE;
         let first_key = read_first_host_key(context.ledger.folder())?.map(|pair| pair.public);
         let session = loop {
@@ -49,8 +48,15 @@ impl MachinePhase for Reach {
                 host_key::expect(&mut work.instance.access, first);
                 continue;
             }
-            if !error.is_transient() || Instant::now() >= deadline {
+            if !error.is_transient() {
                 return Err(PhaseError::Reach(error));
+            }
+            if Instant::now() >= deadline {
+                if is_given {
+                    return Err(PhaseError::Reach(error));
+                }
+                console::show(context, work.number, &work.instance.id).await?;
+                return Err(PhaseError::Silent { timeout, source: error });
             }
             context.unless_stopped(tokio::time::sleep(pause)).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
