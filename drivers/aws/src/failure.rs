@@ -7,7 +7,8 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use driver::DriverError;
+use driver::{DriverError, clock_is_off};
+use jiff::Timestamp;
 
 use crate::NAME;
 
@@ -60,6 +61,7 @@ const NOT_LOGGED_IN: &[&str] = &[
     "MissingAuthenticationToken",
     "IncompleteSignature",
     "InvalidSecurityToken",
+    "RequestTimeTooSkewed",
 ];
 const NOT_ALLOWED: &[&str] = &["UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "OptInRequired"];
 const EXHAUSTED: &[&str] = &[
@@ -151,6 +153,12 @@ where
     let response = error.raw_response();
     let status = response.map(|response| response.status().as_u16());
     if let Some(refusal) = refusal {
+        let date = response.and_then(|response| response.headers().get("date"));
+        if let Some(date) = date.filter(|_| NOT_LOGGED_IN.contains(&refusal.code.as_str()))
+            && let Some(off) = clock_is_off(NAME, date, Timestamp::now(), &refusal.to_string())
+        {
+            return off;
+        }
         return of_refusal(action, region, refusal, status, response.and_then(retry_after));
     }
     if let Some(status @ (429 | 500..)) = status {
@@ -183,7 +191,8 @@ fn of_refusal(
     }
     if is(NOT_LOGGED_IN) {
         let what = format!("{NAME} does not accept the credentials in {region}: {refusal}");
-        let is_late = matches!(refusal.code.as_str(), "RequestExpired" | "SignatureDoesNotMatch");
+        let is_late =
+            matches!(refusal.code.as_str(), "RequestExpired" | "RequestTimeTooSkewed" | "SignatureDoesNotMatch");
         let clock = if is_late { "check this workstation's clock, or " } else { "" };
         return DriverError::Unmet { what, hint: format!("{clock}{LOG_IN}") };
     }

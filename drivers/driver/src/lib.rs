@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 pub mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -24,6 +25,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use clock::clock_is_off;
 pub use error::DriverError;
 pub use machine::{Access, Console, Instance, InstanceId, InstanceState, MachineRequest, SshAccess};
 pub use mark::{Mark, TAG_CLUSTER, TAG_CREATED, TAG_EXPIRES, TAG_ID, TAG_OWNER};

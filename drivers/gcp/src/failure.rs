@@ -4,9 +4,10 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
-use driver::DriverError;
+use driver::{DriverError, clock_is_off};
 use google_cloud_compute_v1::model::Operation;
 use google_cloud_gax::error::{CredentialsError, Error as CallError, rpc::StatusDetails};
+use jiff::Timestamp;
 
 use crate::NAME;
 
@@ -76,10 +77,7 @@ pub(crate) fn of_call(action: &str, error: CallError) -> DriverError {
     let reason = reason(&error);
     let message = error.status().map_or_else(|| error.to_string(), |status| status.message.clone());
     match status {
-        401 => DriverError::Unmet {
-            what: format!("Google does not accept the credentials any more: cannot {action}"),
-            hint: LOG_IN.to_owned(),
-        },
+        401 => not_accepted(action, &error, &message),
         429 => throttled(&error),
         403 if TOO_FAST.contains(&reason.as_str()) => throttled(&error),
         403 if USED_UP.contains(&reason.as_str()) => quota(&message),
@@ -112,6 +110,15 @@ pub(crate) fn of_operation(action: &str, operation: &Operation) -> Option<Driver
         "RESOURCE_NOT_FOUND" => refused(action, Meaning::Absent, message),
         "RESOURCE_ALREADY_EXISTS" => refused(action, Meaning::Exists, message),
         _ => refused(action, Meaning::Other, format!("{code}: {message}")),
+    })
+}
+
+fn not_accepted(action: &str, error: &CallError, message: &str) -> DriverError {
+    let date = error.http_headers().and_then(|headers| headers.get("date")?.to_str().ok());
+    let of_clock = date.and_then(|date| clock_is_off("Google", date, Timestamp::now(), message));
+    of_clock.unwrap_or_else(|| DriverError::Unmet {
+        what: format!("Google does not accept the credentials any more: cannot {action}"),
+        hint: LOG_IN.to_owned(),
     })
 }
 

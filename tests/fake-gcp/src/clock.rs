@@ -29,6 +29,13 @@ pub(crate) fn shown(moment: Moment) -> String {
     Timestamp::from_duration(since).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
+/// A moment as HTTP writes it.
+pub(crate) fn dated(moment: Moment) -> String {
+    let since = SignedDuration::try_from(moment).unwrap_or_default();
+    let timestamp = Timestamp::from_duration(since).unwrap_or(Timestamp::UNIX_EPOCH);
+    timestamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// A moment as a client wrote it.
 pub(crate) fn read(text: &str) -> Option<Moment> {
     Duration::try_from(text.parse::<Timestamp>().ok()?.as_duration()).ok()

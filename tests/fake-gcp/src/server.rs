@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::answer::{Answer, Refusal};
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::fault::{Fault, FaultKind};
 use crate::operations::OperationError;
 use crate::rates::{Buckets, group};
@@ -264,6 +264,15 @@ impl Server {
         respond(status, retry_after, &body)
     }
 
+    /// An answer that names the time.
+    fn dated(&self, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        let now = self.with_state(|state| state.clock.now());
+        if let Ok(named) = clock::dated(now).try_into() {
+            response.headers_mut().insert("date", named);
+        }
+        response
+    }
+
     async fn take(&self, request: hyper::Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
@@ -327,7 +336,7 @@ pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
 async fn connection(stream: TcpStream, server: Arc<Server>) {
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
-        async move { server.take(request).await }
+        async move { server.take(request).await.map(|response| server.dated(response)) }
     });
     // Clients go as they please, and some connections are cut on purpose.
     let _: Result<(), _> =
