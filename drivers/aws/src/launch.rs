@@ -18,6 +18,7 @@ use aws_sdk_ec2::types::{
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use driver::cloud::no_capacity;
 use driver::{ClusterId, DriverError, Instance, InstanceId, MachineRequest, Progress, wait_until};
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -82,17 +83,16 @@ impl Launch<'_> {
                     Ok(machines) => return Ok(machines),
                     Err(failure) if failure::is_no_capacity(&failure) => failure,
                     Err(failure) if failure::is_one_of(&failure, &[NO_ADDRESS]) => {
-                        refusals.push(format!("no address in {}", place.subnet));
+                        refusals.push(format!("{}, which has no address left", place.subnet));
                         break;
                     }
                     Err(failure) => return Err(failure),
                 };
                 debug!(kind, zone = place.zone, cause = failure::code(&refusal), "no capacity; trying elsewhere");
-                refusals.push(format!("no {kind} in {}", place.zone));
+                refusals.push(format!("{kind} in {}", place.zone));
             }
         }
-        let action = action(batch);
-        Err(DriverError::provider(action, format!("there is no capacity: {}", refusals.join(", "))))
+        Err(no_capacity("EC2", &names(batch), &refusals.join(", ")))
     }
 
     /// Launches all of a batch as one type in one place, or none of it.
@@ -274,8 +274,11 @@ fn one_each(machines: &[Machine]) -> (BTreeMap<u32, &Machine>, Vec<InstanceId>) 
 }
 
 fn action(batch: &Batch<'_>) -> String {
-    let names: Vec<_> = batch.machines.iter().map(|machine| format!("`{}`", machine.name)).collect();
-    format!("create machines {}", names.join(", "))
+    format!("create machines {}", names(batch))
+}
+
+fn names(batch: &Batch<'_>) -> String {
+    batch.machines.iter().map(|machine| format!("`{}`", machine.name)).collect::<Vec<_>>().join(", ")
 }
 
 fn user_data(machine: &MachineRequest) -> Result<Option<String>, DriverError> {

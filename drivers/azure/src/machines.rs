@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+use driver::cloud::no_capacity;
 use driver::{DriverError, Instance, MachineRequest, Network, Progress, TAG_ID, Wait, wait_until};
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -197,8 +198,8 @@ impl Work<'_> {
     }
 
     fn no_capacity(&self) -> DriverError {
-        let types = self.choice.types.join(", ");
-        DriverError::provider(self.action(), format!("no capacity for {types} in {}", self.choice.places()))
+        let tried = format!("{} in {}", self.choice.types.join(", "), self.choice.places());
+        no_capacity("Azure", &format!("machine `{}`", self.request.name), &tried)
     }
 
     /// Deletes a machine whose making failed, and makes it again.

@@ -136,6 +136,14 @@ impl Options {
     }
 }
 
+/// None of the machines that were asked for can be had anywhere; `tried` names each type with its zone.
+pub fn no_capacity(provider: &str, machines: &str, tried: &str) -> DriverError {
+    DriverError::Unmet {
+        what: format!("{provider} has no capacity for {machines}: tried {tried}"),
+        hint: "name other zones with --zone, other types with --machine-type, or try again later".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

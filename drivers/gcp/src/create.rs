@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use driver::cloud::no_capacity;
 use driver::{ClusterId, DriverError, Instance, MachineRequest, Network, Progress, Wait, wait_until};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -152,10 +153,7 @@ impl Cloud {
                 }
             }
         }
-        Err(DriverError::Unmet {
-            what: format!("Compute Engine has no capacity for {}: tried {}", batch.names(), tried.join(", ")),
-            hint: "name other zones with `--zone`, other types with `--machine-type`, or try again later".to_owned(),
-        })
+        Err(no_capacity("Compute Engine", &batch.names(), &tried.join(", ")))
     }
 
     /// Makes one batch in one zone of one type.

@@ -159,7 +159,7 @@ async fn where_there_is_no_capacity_at_all_the_error_names_what_was_tried() {
 
     assert_eq!(
         told(&error),
-        "failed to create machine `lab-node-1`: no capacity for Standard_B2s, Standard_B2ms in eastus2 (zones 1, 3)"
+        "Azure has no capacity for machine `lab-node-1`: tried Standard_B2s, Standard_B2ms in eastus2 (zones 1, 3)"
     );
     assert!(lab.machine_names().is_empty());
     destroy(&*driver, &cluster).await.unwrap();
