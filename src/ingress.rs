@@ -62,7 +62,7 @@ impl InvalidIngress {
 impl Ingress {
     /// Reads what flags and files say; ports may stand in one value, separated by commas.
     fn read(ssh_from: &[String], open: &[String]) -> Result<Self, InvalidIngress> {
-        let ssh_from = ssh_from.iter().map(|text| prefix(text)).collect::<Result<_, _>>()?;
+        let ssh_from = Self::prefixes(ssh_from)?;
         let mut ports = Vec::new();
         for text in open.iter().flat_map(|values| values.split(',')).map(str::trim) {
             let port: u16 = text
@@ -78,6 +78,11 @@ impl Ingress {
         ports.sort_unstable();
         ports.dedup();
         Ok(Self { ssh_from, open: ports, encrypted: false })
+    }
+
+    /// The prefixes that are written so, an address alone as the prefix of itself.
+    pub fn prefixes(texts: &[String]) -> Result<Vec<String>, InvalidIngress> {
+        texts.iter().map(|text| prefix(text)).collect()
     }
 
     /// Settles on what flags and file say, beside what the cluster lets in already.

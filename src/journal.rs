@@ -188,6 +188,12 @@ impl Journal {
         by_name.or_else(by_id).map(|(number, machine)| (*number, machine))
     }
 
+    /// The prefixes that the operator is let in from, as far as they are known.
+    pub fn let_in(&self) -> &[String] {
+        let named = &self.spec.ingress.ssh_from;
+        if named.is_empty() { &self.operator } else { named }
+    }
+
     /// What the cluster asks of its provider as a whole.
     pub fn request(&self) -> ClusterRequest {
         ClusterRequest {
