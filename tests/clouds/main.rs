@@ -6,7 +6,12 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "all of this is tests")]
 
+mod address_service;
 mod aws;
 mod azure;
+mod books;
+mod commands;
+mod faults;
 mod gcp;
+mod scene;
 mod story;

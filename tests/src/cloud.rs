@@ -49,6 +49,8 @@ pub struct Cloud {
     scratch: tempfile::TempDir,
     environment: Vec<(String, String)>,
     is_over: Arc<AtomicBool>,
+    /// No instance boots that has not before.
+    is_dark: Arc<AtomicBool>,
     following: Option<JoinHandle<()>>,
 }
 
@@ -67,6 +69,7 @@ impl Cloud {
             scratch: tempfile::tempdir().unwrap(),
             environment: Vec::new(),
             is_over: Arc::default(),
+            is_dark: Arc::default(),
             following: None,
         }
     }
@@ -74,14 +77,24 @@ impl Cloud {
     /// Lets the hosts follow an emulator's books from now on.
     pub fn follow(&mut self, mut books: Books) {
         let (hosts, is_over) = (Arc::clone(&self.hosts), Arc::clone(&self.is_over));
+        let is_dark = Arc::clone(&self.is_dark);
         let follow = move || {
             while !is_over.load(Ordering::Relaxed) {
-                let Some(instances) = books() else { return };
+                let Some(mut instances) = books() else { return };
+                if is_dark.load(Ordering::Relaxed) {
+                    let hosts = lock(&hosts);
+                    instances.retain(|instance| hosts.booted().contains_key(&instance.id));
+                }
                 lock(&hosts).follow(&instances).unwrap();
                 std::thread::park_timeout(LOOK);
             }
         };
         self.following = Some(std::thread::spawn(follow));
+    }
+
+    /// Lets instances run from now on whose hosts never boot, or boots all of them again.
+    pub fn keep_dark(&self, is_dark: bool) {
+        self.is_dark.store(is_dark, Ordering::Relaxed);
     }
 
     /// Gives `swarmup` another variable.
@@ -123,11 +136,16 @@ impl Cloud {
 
     /// Runs `swarmup` to its end, with the agent under test.
     pub fn swarmup(&self, arguments: &str) -> Run {
+        self.swarmup_with(&[], arguments)
+    }
+
+    /// The same, with variables that count more than those that are [set](Self::set).
+    pub fn swarmup_with(&self, variables: &[(&str, &str)], arguments: &str) -> Run {
         let mut command = self.operator("timeout");
         let limit = format!("{}", (2 * PATIENCE).as_secs_f64());
         command.args(["--signal", "KILL", "--foreground", &limit]).arg(crate::programs::swarmup().unwrap());
         self.prepare(&mut command);
-        Run::of(command.args(arguments.split_whitespace()))
+        Run::of(command.envs(variables.iter().copied()).args(arguments.split_whitespace()))
     }
 
     /// Starts `swarmup` and does not wait; the process is `swarmup` itself, so that it can be killed.

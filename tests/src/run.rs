@@ -48,6 +48,13 @@ impl Run {
         self.code == Some(0)
     }
 
+    /// All that a command said that must end with this exit code.
+    #[track_caller]
+    pub fn ends_with(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self}");
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
     /// The answer of a command that must succeed, without the end of its last line.
     #[track_caller]
     pub fn answer(self) -> String {

@@ -312,6 +312,45 @@ impl FakeAzure {
         item.map(|item| item.tags = tags).is_some()
     }
 
+    /// Makes a resource group without tags, as somebody else would.
+    pub fn make_group(&self, name: &str) {
+        let group = world::Group {
+            name: name.to_owned(),
+            location: "eastus2".to_owned(),
+            tags: BTreeMap::new(),
+            gone_at: None,
+        };
+        lock(&self.shared.world).groups.insert(name.to_lowercase(), group);
+    }
+
+    /// Makes a network with one subnet in a resource group of its own, as somebody else would; the subnet's id.
+    ///
+    /// # Panics
+    /// Where the prefix is none.
+    pub fn make_network(&self, name: &str, prefix: &str) -> String {
+        self.make_group(name);
+        let body = serde_json::json!({
+            "location": "eastus2",
+            "properties": {
+                "addressSpace": { "addressPrefixes": [prefix] },
+                "subnets": [{ "name": "shared", "properties": { "addressPrefix": prefix } }],
+            },
+        });
+        let mut world = lock(&self.shared.world);
+        assert!(world.put_network(name, name, body.to_string().as_bytes()).is_ok(), "a test names a prefix");
+        format!("{}/subnets/shared", world.id(&world::Key::new(name, route::Kind::Network, name)))
+    }
+
+    /// The rules of all security groups, in Azure's words: `{"name", "properties"}`.
+    pub fn security_rules(&self) -> Vec<serde_json::Value> {
+        let world = lock(&self.shared.world);
+        let groups = world.items.values().filter_map(|item| {
+            let world::What::SecurityGroup { rules } = &item.what else { return None };
+            Some(serde_json::json!(rules))
+        });
+        groups.flat_map(|rules| rules.as_array().cloned().unwrap_or_default()).collect()
+    }
+
     /// Whether a packet from an address gets in to a machine (`Tcp`, `Udp`, `Esp`).
     pub fn lets_in(&self, machine: &Machine, from: IpAddr, protocol: &str, port: Option<u16>) -> bool {
         let world = lock(&self.shared.world);

@@ -41,6 +41,15 @@ impl State {
         Ok(self.on_firewall("insert", &name, Effect::InsertFirewall(name.clone()), request))
     }
 
+    /// Makes a rule without waiting for its operation.
+    pub(crate) fn insert_firewall_at_once(&mut self, body: &Value) {
+        let request = Request::of_test(body.clone());
+        let usual = std::mem::take(&mut self.settings.operation);
+        self.insert_firewall(&request).expect("a test asks for a rule that may be made");
+        self.settings.operation = usual;
+        self.catch_up();
+    }
+
     pub(crate) fn patch_firewall(&mut self, name: &str, request: &Request) -> Answer {
         let body = request.body(&FIREWALL)?;
         let firewall = self.ready_firewall(name)?;

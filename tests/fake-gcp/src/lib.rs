@@ -136,6 +136,25 @@ impl FakeGcp {
         self.server.with_state(|state| state.holdings())
     }
 
+    /// The firewall rules that exist now, as they were written.
+    pub fn firewalls(&self) -> Vec<Value> {
+        self.server
+            .with_state(|state| state.firewalls.values().map(|firewall| Value::Object(firewall.body.clone())).collect())
+    }
+
+    /// Makes a firewall rule as another client would, at once.
+    ///
+    /// # Panics
+    /// Where the fake refuses it.
+    pub fn insert_firewall(&self, body: &Value) {
+        self.server.with_state(|state| state.insert_firewall_at_once(body));
+    }
+
+    /// Has every operation that begins from now on take this long.
+    pub fn slow_down(&self, operation: Duration) {
+        self.server.with_state(|state| state.settings.operation = operation);
+    }
+
     /// Makes instances as another client would, at once; `body` is that of `instances.bulkInsert`.
     ///
     /// # Panics

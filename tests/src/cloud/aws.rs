@@ -124,6 +124,16 @@ impl Ec2 {
         self.direct.left()
     }
 
+    /// Calls EC2 as somebody else would, and past the faults.
+    pub fn call(&self, action: &str, parameters: &[(&str, &str)]) -> String {
+        self.direct.call(action, parameters)
+    }
+
+    /// The instances that run or are stopped.
+    pub fn instances(&self) -> Vec<CloudInstance> {
+        self.direct.instances().unwrap_or_default()
+    }
+
     fn curl(&self, what: &str) -> Command {
         let mut command = Hosts::operator_of(self.direct.operator, "curl");
         command.args(["-s", "--fail-with-body", "--max-time", "40"]);
@@ -167,8 +177,9 @@ impl Direct {
         let instance = |item: &str| {
             let id = item.split('<').next().unwrap().to_owned();
             let address = text(item, "privateIpAddress").unwrap().parse().unwrap();
+            let public_address = text(item, "ipAddress").and_then(|address| address.parse().ok());
             let is_running = state(item).as_deref() == Some("running");
-            Some(CloudInstance { address, user_data: self.user_data(&id)?, is_running, id })
+            Some(CloudInstance { address, public_address, user_data: self.user_data(&id)?, is_running, id })
         };
         existing.map(instance).collect()
     }

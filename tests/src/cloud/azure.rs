@@ -45,6 +45,7 @@ fn instances(fake: &FakeAzure) -> Vec<CloudInstance> {
     let instance = |machine: fake_azure::Machine| {
         Some(CloudInstance {
             address: machine.private_address?,
+            public_address: machine.public_address,
             user_data: machine.custom_data?,
             is_running: machine.state == MachineState::Running,
             id: machine.id,

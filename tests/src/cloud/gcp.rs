@@ -81,6 +81,7 @@ fn instances(fake: &FakeGcp) -> Vec<CloudInstance> {
         let is_running = machine.is_running();
         Some(CloudInstance {
             address: IpAddr::V4(machine.private_address),
+            public_address: machine.public_address.map(IpAddr::V4),
             user_data: machine.user_data?,
             is_running,
             // A name may be used again.

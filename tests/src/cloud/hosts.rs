@@ -24,6 +24,8 @@ pub struct CloudInstance {
     pub id: String,
     /// Its private address, on the hosts' network.
     pub address: IpAddr,
+    /// Its public address, where it has one at the moment: the operator reaches it there too.
+    pub public_address: Option<IpAddr>,
     /// What it was given.
     pub user_data: String,
     /// Whether it runs; one that is stopped keeps its disk.
@@ -36,6 +38,8 @@ pub struct CloudHosts {
     hosts: Hosts,
     /// The host number of each instance.
     booted: BTreeMap<String, u32>,
+    /// The public address by which each host is reached.
+    public: BTreeMap<u32, IpAddr>,
 }
 
 /// The part of `#cloud-config` that is understood.
@@ -65,7 +69,7 @@ impl CloudHosts {
     /// # Errors
     /// As [`Hosts::start`].
     pub fn start() -> Result<Self> {
-        Ok(Self { hosts: Hosts::start(0)?, booted: BTreeMap::new() })
+        Ok(Self { hosts: Hosts::start(0)?, booted: BTreeMap::new(), public: BTreeMap::new() })
     }
 
     /// The network, and the hosts that are up.
@@ -87,6 +91,7 @@ impl CloudHosts {
         let gone: Vec<_> = self.booted.keys().filter(|id| !is_there(id)).cloned().collect();
         for id in gone {
             if let Some(number) = self.booted.remove(&id) {
+                self.public.remove(&number);
                 self.hosts.remove(number)?;
             }
         }
@@ -98,13 +103,33 @@ impl CloudHosts {
                     if instance.is_running {
                         to_boot.push(*number);
                     } else {
+                        self.public.remove(number);
                         self.hosts.host_mut(*number).power_off();
                     }
                 }
                 None | Some(_) => {}
             }
         }
-        self.hosts.boot(&to_boot)
+        self.hosts.boot(&to_boot)?;
+        instances.iter().filter(|instance| instance.is_running).try_for_each(|instance| self.publish(instance))
+    }
+
+    /// Has a host answer at its instance's public address as well.
+    fn publish(&mut self, instance: &CloudInstance) -> Result<()> {
+        let Some((number, address)) = self.booted.get(&instance.id).copied().zip(instance.public_address) else {
+            return Ok(());
+        };
+        if self.public.get(&number) == Some(&address) {
+            return Ok(());
+        }
+        let host = self.hosts.host(number);
+        let through = host.address();
+        host.shell(&format!("ip address add {address}/32 dev eth0"))?;
+        let mut route = self.hosts.operator("ip");
+        let done = route.args(["route", "replace", &format!("{address}/32"), "via", &through.to_string()]).status()?;
+        anyhow::ensure!(done.success(), "the operator finds no way to {address}");
+        self.public.insert(number, address);
+        Ok(())
     }
 
     /// Gives an instance a host that has never booted; its number.
