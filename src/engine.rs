@@ -104,6 +104,11 @@ impl EngineError {
             Self::Bundle(error) => error.hint(),
             Self::Reach(error) => error.hint(),
             Self::Service(error) => error.hint(),
+            Self::NoManager { .. } if self.is_about_time() => Some(
+                "the clocks of this workstation and of the machines seem to differ by more than the hour that certificates \
+                 forgive: compare them, and set the one that is wrong, such as with `timedatectl set-ntp true`"
+                    .to_owned(),
+            ),
             Self::NoManager { .. } => Some("look at a manager's log with `swarmup logs NODE`".to_owned()),
             Self::Refused { .. } if self.is_without_leader() => Some(
                 "start managers that are stopped with `swarmup node start NODE`; if too many are lost for good, let one \
@@ -134,6 +139,13 @@ impl EngineError {
     pub fn is_without_leader(&self) -> bool {
         const WORDS: [&str; 2] = ["The swarm does not have a leader", "has trouble connecting to the cluster"];
         matches!(self, Self::Refused { status: 503, message } if WORDS.iter().any(|words| message.contains(words)))
+    }
+
+    /// Whether one side takes the other's certificate for one of another time.
+    fn is_about_time(&self) -> bool {
+        const WORDS: [&str; 3] = ["CertificateExpired", "certificate expired", "certificate not valid yet"];
+        let text = model::with_causes(self);
+        WORDS.iter().any(|words| text.contains(words))
     }
 
     /// Whether somebody else changed the object in between.
@@ -294,6 +306,20 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+
+    #[test]
+    fn a_manager_that_takes_us_for_somebody_of_another_time_has_the_clocks_compared() {
+        let check = |cause: &str, expected: bool| {
+            let address = "192.0.2.1:2376".parse().unwrap();
+            let connection = EngineError::Connection { address, source: cause.into() };
+            let hint = EngineError::NoManager { source: Some(Box::new(connection)) }.hint().unwrap();
+            assert_eq!(hint.contains("clocks"), expected, "{cause}: {hint}");
+        };
+
+        check("received fatal alert: CertificateExpired", true);
+        check("invalid peer certificate: certificate not valid yet: verification time 1", true);
+        check("connection refused", false);
+    }
 
     #[test]
     fn a_node_is_well_only_in_the_role_that_is_wanted_of_it() {
