@@ -5,6 +5,7 @@ use driver::{ClusterRequest, DriverError, Preflight};
 use crate::answers::{PermissionAnswer, SubscriptionAnswer, UsageAnswer};
 use crate::choice::Choice;
 use crate::client::{Call, Client};
+use crate::identity::LENDERS;
 use crate::names::{AUTHORIZATION, COMPUTE, NETWORK, SUBSCRIPTIONS};
 use crate::provider::Azure;
 use crate::sizes;
@@ -29,6 +30,15 @@ const ACTIONS: [&str; 11] = [
     "Microsoft.Network/publicIPAddresses/write",
 ];
 
+/// What it does besides, where managers are lent an identity.
+const IDENTITY_ACTIONS: [&str; 3] = [
+    "Microsoft.ManagedIdentity/userAssignedIdentities/write",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+    LENDING,
+];
+/// Lending rights, which the role Contributor does not permit.
+const LENDING: &str = "Microsoft.Authorization/roleAssignments/write";
+
 impl Azure {
     pub(crate) async fn check_all(&self, request: &ClusterRequest) -> Result<Preflight, DriverError> {
         let choice = self.choice(&request.options)?;
@@ -42,7 +52,7 @@ impl Azure {
             check_subscription(client, &subscription),
             check_cores(client, &subscription, &choice, machines),
             check_addresses(client, &subscription, &choice, machines),
-            check_permissions(client, &subscription),
+            check_permissions(client, &subscription, choice.deletes_itself),
         );
         for (what, outcome) in [
             ("the subscription", state),
@@ -165,20 +175,28 @@ fn exhausted(usage: &UsageAnswer, region: &str) -> DriverError {
     }
 }
 
-async fn check_permissions(client: &Client, subscription: &str) -> Result<Checked, DriverError> {
+async fn check_permissions(client: &Client, subscription: &str, deletes_itself: bool) -> Result<Checked, DriverError> {
     let path = format!("{subscription}/providers/Microsoft.Authorization/permissions");
     let call = Call::get(path, AUTHORIZATION, "look at the permissions");
     let Some(found) = client.list::<PermissionAnswer>(&call).await? else {
         return Ok(Checked::Unknown("Azure lists none".to_owned()));
     };
-    let missing: Vec<_> = ACTIONS.into_iter().filter(|action| !permits(&found, action)).collect();
+    judge_permissions(&found, deletes_itself)
+}
+
+fn judge_permissions(found: &[PermissionAnswer], deletes_itself: bool) -> Result<Checked, DriverError> {
+    let of_identity = if deletes_itself { IDENTITY_ACTIONS.as_slice() } else { &[] };
+    let wanted = ACTIONS.iter().chain(of_identity);
+    let missing: Vec<_> = wanted.copied().filter(|action| !permits(found, action)).collect();
     if missing.is_empty() {
         return Ok(Checked::Well("permissions".to_owned()));
     }
-    Err(DriverError::Unmet {
-        what: format!("Azure does not permit {}", missing.join(", ")),
-        hint: "ask for the role Contributor on the subscription, or sign in as somebody who has it".to_owned(),
-    })
+    let hint = if missing == [LENDING] {
+        format!("ask for the role {LENDERS} on the subscription, or leave out --self-delete")
+    } else {
+        "ask for the role Contributor on the subscription, or sign in as somebody who has it".to_owned()
+    };
+    Err(DriverError::Unmet { what: format!("Azure does not permit {}", missing.join(", ")), hint })
 }
 
 /// Whether one of the roles permits an action, and does not take it out again.
@@ -237,6 +255,26 @@ mod tests {
 
         assert!(!permits(&[role("*", "Microsoft.Compute/*")], ACTIONS[2]));
         assert!(permits(&[role("*", "Microsoft.Compute/*"), role("*/write", "x")], ACTIONS[2]));
+    }
+
+    #[test]
+    fn who_may_make_everything_but_lend_rights_is_told_what_is_missing_where_it_is_needed() {
+        let contributor = PermissionAnswer {
+            actions: vec!["*".to_owned()],
+            not_actions: vec!["Microsoft.Authorization/*/Write".to_owned()],
+        };
+        let lender = PermissionAnswer { actions: vec![LENDING.to_owned()], not_actions: Vec::new() };
+        let found = [contributor.clone(), lender];
+
+        assert!(judge_permissions(&found[..1], false).is_ok());
+        assert!(judge_permissions(&found, true).is_ok());
+        let error = judge_permissions(&found[..1], true).unwrap_err();
+        assert!(
+            matches!(&error, DriverError::Unmet { what, hint }
+                if what.ends_with("permit Microsoft.Authorization/roleAssignments/write")
+                    && hint.contains("User Access Administrator") && hint.contains("--self-delete")),
+            "{error:?}"
+        );
     }
 
     fn quota(name: &str, used: u32, limit: u32) -> UsageAnswer {

@@ -9,6 +9,8 @@ use crate::sizes;
 
 /// The subscription.
 pub(crate) const SUBSCRIPTION: &str = "subscription";
+/// Whether managers delete the cluster's resource group when its time is up.
+pub(crate) const SELF_DELETE: &str = "self-delete";
 /// The region where none is named.
 const DEFAULT_REGION: &str = "eastus2";
 /// The user where none is named.
@@ -44,6 +46,13 @@ pub const OPTIONS: &[OptionSpec] = &[
     option(NETWORK, None, "SUBNET-ID", None, "A subnet that exists, by its resource id; without it one is made"),
     option(SPOT, None, "true|false", None, "Spot machines, which cost less and may be evicted"),
     option(PRIVATE, None, "true|false", None, "No public addresses; machines are reached by their private ones"),
+    option(
+        SELF_DELETE,
+        Some("SWARMUP_SELF_DELETE"),
+        "true|false",
+        None,
+        "Managers have a managed identity that may delete the resource group, and do when its time is up",
+    ),
 ];
 
 const fn option(
@@ -108,6 +117,8 @@ pub(crate) struct Choice {
     pub(crate) subnet: Option<String>,
     pub(crate) is_spot: bool,
     pub(crate) is_private: bool,
+    /// Managers are lent an identity that may delete the resource group.
+    pub(crate) deletes_itself: bool,
 }
 
 impl Choice {
@@ -142,6 +153,7 @@ impl Choice {
             subnet: options.one(NETWORK).map(subnet).transpose()?,
             is_spot: options.is_set(SPOT)?,
             is_private: options.is_set(PRIVATE)?,
+            deletes_itself: options.is_set(SELF_DELETE)?,
         })
     }
 
@@ -321,6 +333,7 @@ mod tests {
             (DISK, "8"),
             (NETWORK, "my-net"),
             (SPOT, "maybe"),
+            (SELF_DELETE, "perhaps"),
         ] {
             let error = read(&[(option, value)]).unwrap_err();
             assert!(matches!(&error, DriverError::InvalidOption { option: named, .. } if named == option), "{error}");

@@ -27,8 +27,13 @@ pub(crate) fn tags(mark: &Mark) -> Tags {
     mark.tags().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// A resource group, or an application security group.
+/// A resource group.
 pub(crate) fn group(region: &str, tags: &Tags) -> Value {
+    json!({ "location": region, "tags": tags })
+}
+
+/// An identity.
+pub(crate) fn identity(region: &str, tags: &Tags) -> Value {
     json!({ "location": region, "tags": tags })
 }
 
@@ -63,7 +68,8 @@ pub(crate) struct Attachment {
     pub(crate) application_group: Option<String>,
 }
 
-/// A machine with its interface, address and disk, all of which go with it.
+/// A machine with its interface, address and disk, all of which go with it; the identity that it is lent, by its resource
+/// id, does not.
 ///
 /// # Errors
 /// There is no key to log in with, or the user data is longer than Azure takes.
@@ -72,6 +78,7 @@ pub(crate) fn machine(
     choice: &Choice,
     candidate: &Candidate,
     attachment: &Attachment,
+    identity: Option<&str>,
 ) -> Result<Value, DriverError> {
     let action = || format!("create machine `{}`", request.name);
     let key = request.authorized_key.as_deref().ok_or_else(|| {
@@ -150,6 +157,9 @@ pub(crate) fn machine(
         properties["billingProfile"] = json!({ "maxPrice": -1 });
     }
     let mut body = json!({ "location": choice.region, "tags": of_machine, "properties": properties });
+    if let Some(identity) = identity {
+        body["identity"] = json!({ "type": "UserAssigned", "userAssignedIdentities": { identity: {} } });
+    }
     if let Some(zone) = &candidate.zone {
         body["zones"] = json!([zone]);
     }

@@ -10,7 +10,8 @@
 //!
 //! A cluster is a resource group, which carries its mark as tags, and in which everything carries it again. Destroying a
 //! cluster is deleting its group, in one call. Azure ends no machine by itself when a time is up: the tag of the expiry
-//! is there for whoever looks (`swarmup gc`).
+//! is there for whoever looks (`swarmup gc`). With `--self-delete` the managers do it: they are lent an identity that may
+//! read, change and delete the group, which is to say that whoever runs code on a manager may; see `identity`.
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +23,9 @@ mod credential;
 mod documents;
 mod environment;
 mod estimate;
+mod farewell;
 mod find;
+mod identity;
 mod machines;
 mod names;
 mod network;

@@ -4,6 +4,8 @@
 //!   list ──> for each machine at once: exists? ──> wait ──┬──> has its addresses: appeared
 //!                                      missing ──> put ──┘└──> failed: delete, put again (another type or zone)
 //! ```
+//! Beside all that the managers' identity, where they have one, is lent its right: no machine waits for it.
+//!
 //! Machines are made by name, so that a PUT whose answer was lost is the same PUT when it is sent again. A type that
 //! cannot be had now is followed by the next type, and then by the next zone; Azure says so at once, or after it has
 //! accepted the machine, which is then deleted before another takes its name.
@@ -13,12 +15,14 @@ use std::collections::BTreeSet;
 use driver::cloud::no_capacity;
 use driver::{DriverError, Instance, MachineRequest, Network, Progress, TAG_ID, Wait, wait_until};
 use futures_util::future::join_all;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::answers::{InstanceView, MachineAnswer};
 use crate::choice::{Candidate, Choice};
 use crate::client::{Call, Client};
 use crate::documents;
+use crate::identity;
 use crate::names::{COMPUTE, MachineId};
 use crate::network::Place;
 use crate::provider::Azure;
@@ -71,9 +75,7 @@ impl Azure {
         for request in requests {
             let choice = Choice { region: place.region.clone(), ..self.choice(&request.options)? };
             let candidates = choice.candidates(request.number);
-            // What cannot be asked for is known before anything is made.
-            documents::machine(request, &choice, &candidates[0], &place.attachment)?;
-            works.push(Work {
+            let work = Work {
                 client,
                 place: &place,
                 request,
@@ -85,15 +87,32 @@ impl Azure {
                 was_remade: false,
                 missing: 0,
                 announced: None,
-            });
+            };
+            // What cannot be asked for is known before anything is made.
+            work.document(&work.candidates[0])?;
+            works.push(work);
         }
-        let existing = survey::machines(client, &place.group).await?;
-        let begun = works.iter_mut().map(|work| {
-            let found = existing.get(&work.request.name.to_lowercase());
-            work.begin(found)
-        });
-        all(join_all(begun).await)?;
-        wait_for_all(client, &place, &mut works).await
+        let making = async {
+            let existing = survey::machines(client, &place.group).await?;
+            let begun = works.iter_mut().map(|work| {
+                let found = existing.get(&work.request.name.to_lowercase());
+                work.begin(found)
+            });
+            all(join_all(begun).await)?;
+            wait_for_all(client, &place, &mut works).await
+        };
+        let (made, entitled) = tokio::join!(making, entitle(client, &place, requests));
+        let made = made?;
+        entitled?;
+        Ok(made)
+    }
+}
+
+/// Lends the identity of the managers its right, where there is one and a manager is asked for.
+async fn entitle(client: &Client, place: &Place, requests: &[MachineRequest]) -> Result<(), DriverError> {
+    match requests.iter().find_map(|request| place.lent_to(request)) {
+        Some(identity) => identity::entitle(client, &place.group, identity).await,
+        None => Ok(()),
     }
 }
 
@@ -137,6 +156,12 @@ impl Work<'_> {
         format!("create machine `{}`", self.request.name)
     }
 
+    /// What is sent to make the machine.
+    fn document(&self, candidate: &Candidate) -> Result<Value, DriverError> {
+        let lent = self.place.lent_to(self.request).map(|identity| identity.id.as_str());
+        documents::machine(self.request, &self.choice, candidate, &self.place.attachment, lent)
+    }
+
     /// Makes the machine, unless it exists.
     async fn begin(&mut self, existing: Option<&MachineAnswer>) -> Result<(), DriverError> {
         let Some(existing) = existing else { return self.make().await };
@@ -173,7 +198,7 @@ impl Work<'_> {
         let mut was_cleared = false;
         while let Some(candidate) = self.candidates.get(self.at) {
             self.progress.machine(&self.request.name, &format!("creating a {}", candidate.machine_type));
-            let body = documents::machine(self.request, &self.choice, candidate, &self.place.attachment)?;
+            let body = self.document(candidate)?;
             let call = Call::put(self.id.path(), COMPUTE, self.action(), body).in_new_group();
             let limit = self.client.patience.reservation;
             let wait = Wait { limit, interval: self.client.patience.pause };

@@ -12,6 +12,8 @@ pub(crate) const AUTHORIZATION: &str = "2022-04-01";
 pub(crate) const COMPUTE: &str = "2025-04-01";
 /// The version of the API of disks, which have their own.
 pub(crate) const DISKS: &str = "2024-03-02";
+/// The version of the API of identities.
+pub(crate) const MANAGED_IDENTITY: &str = "2023-01-31";
 /// The version of the API of networks.
 pub(crate) const NETWORK: &str = "2025-05-01";
 
@@ -23,6 +25,8 @@ pub(crate) const SUBNET: &str = "machines";
 pub(crate) const SECURITY_GROUP: &str = "swarmup-firewall";
 /// The application security group, where the network is not ours.
 pub(crate) const APPLICATION_GROUP: &str = "swarmup-members";
+/// The identity of the managers, where they are lent one.
+pub(crate) const IDENTITY: &str = "swarmup-managers";
 
 /// The tag that says which machine something belongs to.
 pub(crate) const TAG_MACHINE: &str = "swarmup-machine";
@@ -77,6 +81,9 @@ pub(crate) const ADDRESSES: &str = "Microsoft.Network/publicIPAddresses";
 pub(crate) const SECURITY_GROUPS: &str = "Microsoft.Network/networkSecurityGroups";
 pub(crate) const NETWORKS: &str = "Microsoft.Network/virtualNetworks";
 pub(crate) const APPLICATION_GROUPS: &str = "Microsoft.Network/applicationSecurityGroups";
+pub(crate) const IDENTITIES: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
+/// No resource of its own, but a part of what it is about: no list of resources shows it.
+pub(crate) const ASSIGNMENTS: &str = "Microsoft.Authorization/roleAssignments";
 
 /// What a type is called in our words, and the version of its API.
 pub(crate) fn kind_of(full_type: &str) -> (&str, Option<&'static str>) {
@@ -88,6 +95,7 @@ pub(crate) fn kind_of(full_type: &str) -> (&str, Option<&'static str>) {
         (SECURITY_GROUPS, "firewall", NETWORK),
         (NETWORKS, "network", NETWORK),
         (APPLICATION_GROUPS, "members", NETWORK),
+        (IDENTITIES, "identity", MANAGED_IDENTITY),
     ];
     let found = known.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(full_type));
     match found {

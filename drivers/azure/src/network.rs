@@ -2,18 +2,20 @@
 //!
 //! ```text
 //!   group ──┬──> security group ──┐                 group ──> application group ──> security group ──> machines
-//!           └──> virtual network ─┴──> machines     (in a subnet that exists, which others may share)
+//!           ├──> virtual network ─┼──> machines     (in a subnet that exists, which others may share)
+//!           └──> identity, if any ┘
 //! ```
 //! Every step is a PUT of the whole, so that doing it again, with other rules, is the same as doing it once. The
 //! security group guards the interfaces rather than the subnet: so it need not wait for the network, nor the network
 //! for it, and a subnet that is not ours stays as it is.
 
-use driver::{ClusterRequest, DriverError, Network, OptionValue, Options};
+use driver::{ClusterRequest, DriverError, MachineRequest, Network, OptionValue, Options};
 use serde_json::Value;
 
 use crate::answers::{GroupAnswer, SubnetAnswer};
 use crate::client::{Call, Client};
 use crate::documents::{self, Attachment, SUBNET_PREFIX, Tags};
+use crate::identity::{self, Identity};
 use crate::names::{
     APPLICATION_GROUP, APPLICATION_GROUPS, Group, NETWORK, NETWORKS, RESOURCES, SECURITY_GROUP, SECURITY_GROUPS,
     SUBNET, VIRTUAL_NETWORK,
@@ -28,6 +30,8 @@ const REGION: &str = "region";
 const FIREWALL: &str = "firewall";
 const SUBNET_ID: &str = "subnet";
 const MEMBERS: &str = "members";
+const IDENTITY: &str = "identity";
+const PRINCIPAL: &str = "principal";
 
 /// How often something is written again that failed after it was accepted.
 const WRITES: u32 = 3;
@@ -38,6 +42,8 @@ pub(crate) struct Place {
     pub(crate) group: Group,
     pub(crate) region: String,
     pub(crate) attachment: Attachment,
+    /// What managers delete the group by, where they do.
+    pub(crate) identity: Option<Identity>,
 }
 
 impl Place {
@@ -57,7 +63,13 @@ impl Place {
                 security_group: handle(FIREWALL)?,
                 application_group: handle(MEMBERS).ok(),
             },
+            identity: handle(IDENTITY).and_then(|id| Ok(Identity { id, principal: handle(PRINCIPAL)? })).ok(),
         })
+    }
+
+    /// The identity that a machine is lent.
+    pub(crate) fn lent_to(&self, request: &MachineRequest) -> Option<&Identity> {
+        self.identity.as_ref().filter(|_| request.is_manager)
     }
 
     fn handles(&self) -> Options {
@@ -69,6 +81,8 @@ impl Place {
             (SUBNET_ID, &self.attachment.subnet),
         ];
         handles.extend(self.attachment.application_group.as_ref().map(|id| (MEMBERS, id)));
+        let identity = self.identity.as_ref();
+        handles.extend(identity.iter().flat_map(|own| [(IDENTITY, &own.id), (PRINCIPAL, &own.principal)]));
         let handle = |(name, value): (&str, &String)| (name.to_owned(), OptionValue::One(value.clone()));
         Options(handles.into_iter().map(handle).collect())
     }
@@ -91,25 +105,34 @@ impl Azure {
         self.remember(&request.id, &group);
         let firewall = documents::security_group(&choice.region, &tags, &rules);
         let firewall = write(client, &security_group, "make the firewall", firewall);
-        let (subnet, prefix, application_group) = match (&choice.subnet, members) {
-            (Some(subnet), Members::Group(id)) => {
-                let body = documents::application_group(&choice.region, &tags);
-                let guarded = async {
-                    write(client, &id, "make the group of the members", body).await?;
-                    firewall.await
-                };
-                let ((), prefix) = tokio::try_join!(guarded, prefix_of(client, subnet))?;
-                (subnet.clone(), prefix, Some(id))
-            }
-            (None, _) | (_, Members::Prefix(_)) => {
-                let network = group.resource(NETWORKS, VIRTUAL_NETWORK);
-                let body = documents::network(&choice.region, &tags);
-                tokio::try_join!(firewall, write(client, &network, "make the network", body))?;
-                (format!("{network}/subnets/{SUBNET}"), SUBNET_PREFIX.to_owned(), None)
+        let network = async {
+            match (&choice.subnet, members) {
+                (Some(subnet), Members::Group(id)) => {
+                    let body = documents::application_group(&choice.region, &tags);
+                    let guarded = async {
+                        write(client, &id, "make the group of the members", body).await?;
+                        firewall.await
+                    };
+                    let ((), prefix) = tokio::try_join!(guarded, prefix_of(client, subnet))?;
+                    Ok((subnet.clone(), prefix, Some(id)))
+                }
+                (None, _) | (_, Members::Prefix(_)) => {
+                    let network = group.resource(NETWORKS, VIRTUAL_NETWORK);
+                    let body = documents::network(&choice.region, &tags);
+                    tokio::try_join!(firewall, write(client, &network, "make the network", body))?;
+                    Ok((format!("{network}/subnets/{SUBNET}"), SUBNET_PREFIX.to_owned(), None))
+                }
             }
         };
+        let identity = async {
+            if !choice.deletes_itself {
+                return Ok(None);
+            }
+            identity::make(client, &group, &choice.region, &tags).await.map(Some)
+        };
+        let (identity, (subnet, prefix, application_group)) = tokio::try_join!(identity, network)?;
         let attachment = Attachment { subnet, security_group, application_group };
-        let place = Place { group, region: choice.region, attachment };
+        let place = Place { group, region: choice.region, attachment, identity };
         Ok(Network { cluster: request.id.clone(), prefix: Some(prefix), handles: place.handles() })
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use driver::{
     Capabilities, ClusterId, ClusterRequest, Console, Driver, DriverError, Estimate, Expiry, Instance, InstanceId,
-    MachineRequest, Network, Options, Pace, Preflight, Progress, Resource,
+    MachineRequest, Mark, Network, Options, Pace, Preflight, Progress, Resource,
 };
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
@@ -17,6 +17,7 @@ use crate::answers::SubscriptionAnswer;
 use crate::choice::{self, Choice};
 use crate::client::{Call, Client};
 use crate::environment::Environment;
+use crate::farewell;
 use crate::names::{Group, SUBSCRIPTIONS};
 use crate::patience::Patience;
 
@@ -29,6 +30,8 @@ pub(crate) struct Azure {
     /// The subscription that was named.
     named: Option<String>,
     region: String,
+    /// Managers delete the cluster's resource group when its time is up.
+    deletes_itself: bool,
     client: OnceCell<Client>,
     subscription: OnceCell<String>,
     /// The groups of clusters that this command has seen: a name is not asked for twice.
@@ -59,6 +62,7 @@ impl Azure {
             folder,
             named,
             region: choice.region,
+            deletes_itself: choice.deletes_itself,
             client: OnceCell::new(),
             subscription: OnceCell::new(),
             known: Mutex::default(),
@@ -138,7 +142,7 @@ impl Driver for Azure {
         Capabilities {
             has_batch_create: false,
             has_stop_start: true,
-            expiry: Expiry::Nobody,
+            expiry: if self.deletes_itself { Expiry::Machine } else { Expiry::Nobody },
             has_pinned_host_keys: true,
             has_spot: true,
             machines_are_given: false,
@@ -179,6 +183,10 @@ impl Driver for Azure {
 
     async fn extend(&self, cluster: &ClusterId, expires: Timestamp) -> Result<(), DriverError> {
         self.move_expiry(cluster, expires).await
+    }
+
+    fn farewell(&self, mark: &Mark) -> Option<String> {
+        self.deletes_itself.then(|| farewell::script(self.environment.endpoint(), mark))
     }
 
     async fn console(&self, id: &InstanceId) -> Result<Console, DriverError> {

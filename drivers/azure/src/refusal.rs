@@ -127,7 +127,7 @@ impl Refusal {
             (_, "MissingSubscriptionRegistration") => DriverError::Unmet {
                 what: format!("the subscription cannot be used to {action} yet: {}", self.message),
                 hint: "run: az provider register --namespace Microsoft.Compute; az provider register --namespace \
-                       Microsoft.Network"
+                       Microsoft.Network; az provider register --namespace Microsoft.ManagedIdentity"
                     .to_owned(),
             },
             (_, "SubscriptionNotFound" | "InvalidSubscriptionId") => DriverError::Unmet {

@@ -8,7 +8,16 @@ use serde_json::json;
 
 use crate::answer::{Answer, Refusal};
 use crate::settings::bucket;
-use crate::world::World;
+use crate::world::{Key, World};
+
+/// Who a token was given to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// The application, which owns the subscription.
+    Application,
+    /// A machine, in the name of an identity that it is lent.
+    Machine { machine: Key, identity: Key },
+}
 
 impl World {
     /// The client credentials flow of OAuth 2.0, as Entra ID speaks it.
@@ -31,10 +40,8 @@ impl World {
         if field("scope") != format!("{}/.default", self.base) {
             return refuse("invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid.");
         }
-        let lifetime = settings.token_lifetime;
-        let token = format!("token-{}", self.next_number());
-        self.tokens.insert(token.clone(), self.now + lifetime);
-        let seconds = lifetime.as_secs();
+        let seconds = settings.token_lifetime.as_secs();
+        let token = self.new_token(Caller::Application);
         Answer::json(
             200,
             json!({
@@ -46,20 +53,27 @@ impl World {
         )
     }
 
-    /// Refuses a request without a token that is good still.
-    pub(crate) fn check_token(&self, authorization: Option<&str>) -> Result<(), Refusal> {
+    /// Gives a token out.
+    pub(crate) fn new_token(&mut self, caller: Caller) -> String {
+        let token = format!("token-{}", self.next_number());
+        self.tokens.insert(token.clone(), (self.now + self.settings.token_lifetime, caller));
+        token
+    }
+
+    /// Who sends a request; refuses one without a token that is good still.
+    pub(crate) fn check_token(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
         let Some(token) = authorization.and_then(|header| header.strip_prefix("Bearer ")) else {
             let message = "Authentication failed. The 'Authorization' header is missing.";
             return Err(Refusal::new(401, "AuthenticationFailed", message));
         };
         match self.tokens.get(token) {
             None => Err(Refusal::new(401, "InvalidAuthenticationToken", "The access token is invalid.")),
-            Some(until) if *until <= self.now => Err(Refusal::new(
+            Some((until, _)) if *until <= self.now => Err(Refusal::new(
                 401,
                 "ExpiredAuthenticationToken",
                 "The access token expiry UTC time is earlier than now.",
             )),
-            Some(_) => Ok(()),
+            Some((_, caller)) => Ok(caller.clone()),
         }
     }
 

@@ -37,15 +37,58 @@ pub(crate) struct TagsBody {
     pub(crate) tags: Tags,
 }
 
-/// Of a resource of any other type.
+/// Of a resource of any other type; `I` is what identities it may be lent.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ItemBody<P> {
+pub(crate) struct ItemBody<P, I = Unlent> {
     pub(crate) location: Option<String>,
     #[serde(default)]
     pub(crate) tags: Tags,
     pub(crate) zones: Option<Vec<String>>,
+    pub(crate) identity: Option<I>,
     pub(crate) properties: P,
+}
+
+/// No resource of this type has an identity: no body can say so.
+#[derive(Debug, Deserialize)]
+pub(crate) enum Unlent {}
+
+/// Of a virtual machine.
+pub(crate) type MachineBody = ItemBody<MachineProperties, LentBody>;
+
+/// The identities that a machine is lent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct LentBody {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) user_assigned_identities: BTreeMap<String, Nothing>,
+}
+
+/// Of an identity, which has no properties.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdentityBody {
+    pub(crate) location: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Tags,
+}
+
+/// Of the assignment of a role.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AssignmentBody {
+    pub(crate) properties: AssignmentProperties,
+}
+
+/// Which role is assigned, and to whom.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct AssignmentProperties {
+    pub(crate) role_definition_id: String,
+    pub(crate) principal_id: String,
+    pub(crate) principal_type: Option<String>,
 }
 
 /// A reference to another resource.

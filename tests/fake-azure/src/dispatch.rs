@@ -30,7 +30,7 @@ impl World {
 
     fn manage(&mut self, request: &Incoming) -> Answered {
         let Incoming { method, route, query, headers, body, .. } = request;
-        self.check_token(headers.get("authorization").map(String::as_str))?;
+        let caller = self.check_token(headers.get("authorization").map(String::as_str))?;
         self.check_rate(method)?;
         if let Some(subscription) = &route.subscription
             && !subscription.eq_ignore_ascii_case(&self.settings.subscription)
@@ -38,6 +38,7 @@ impl World {
             let message = format!("The subscription '{subscription}' could not be found.");
             return Err(Refusal::new(404, "SubscriptionNotFound", message));
         }
+        self.authorize(&caller, method, &route.target)?;
         route.target.check_query(method, query)?;
         let has_body = matches!(method.as_str(), "PUT" | "PATCH");
         if has_body && !headers.get("content-type").is_some_and(|kind| kind.starts_with("application/json")) {
@@ -51,6 +52,7 @@ impl World {
             ("PUT", Target::Group { name }) => self.put_group(name, body),
             ("PATCH", Target::Group { name }) => self.patch_group(name, body),
             ("DELETE", Target::Group { name }) => self.delete_group(name, query),
+            ("PUT", Target::Assignment { group, name }) => self.put_assignment(group, name, body),
             ("PUT", Target::Item { group, kind, name }) => self.put_item(group, *kind, name, body),
             ("PATCH", Target::Item { group, kind, name }) => self.patch_item(&Key::new(group, *kind, name), body),
             ("DELETE", Target::Item { group, kind, name }) => self.delete_item(&Key::new(group, *kind, name)),
@@ -80,9 +82,11 @@ impl World {
             Target::Action { group, kind: Kind::Machine, name, action } => {
                 self.act_on_machine(&Key::new(group, Kind::Machine, name), "GET", action)
             }
-            Target::Token { .. } | Target::Blob { .. } | Target::Action { .. } | Target::Unknown => {
-                Err(Refusal::new(404, "InvalidResourceType", "The resource type could not be found."))
-            }
+            Target::Token { .. }
+            | Target::Blob { .. }
+            | Target::Action { .. }
+            | Target::Assignment { .. }
+            | Target::Unknown => Err(Refusal::new(404, "InvalidResourceType", "The resource type could not be found.")),
         }
     }
 
@@ -92,6 +96,7 @@ impl World {
             Kind::SecurityGroup => self.put_security_group(group, name, body),
             Kind::Network => self.put_network(group, name, body),
             Kind::ApplicationGroup => self.put_application_group(group, name, body),
+            Kind::Identity => self.put_identity(group, name, body),
             Kind::Disk | Kind::Interface | Kind::Address => Err(Refusal::new(
                 400,
                 "NotSupportedByThisFake",
@@ -105,6 +110,7 @@ impl World {
         match key.kind {
             Kind::Machine => self.delete_machine(key),
             Kind::Disk => self.delete_disk(key),
+            Kind::Identity => self.delete_identity(key),
             Kind::Interface | Kind::Address | Kind::SecurityGroup | Kind::Network | Kind::ApplicationGroup => {
                 self.delete_network_item(key)
             }

@@ -8,7 +8,7 @@ pub struct Fault {
     /// The method; absent: any.
     pub method: Option<&'static str>,
     /// The kind of request: the resource type's name (`virtualMachines`, `resourceGroups`), with an action behind a
-    /// slash (`virtualMachines/start`), or `token`, `operations`, `resources`, `usages`, `permissions`; absent: any.
+    /// slash (`virtualMachines/start`), or `token`, `metadata`, `operations`, `resources`, `usages`, `permissions`; absent: any.
     pub kind: Option<&'static str>,
     /// The first repetition that it strikes, from 1, counted from when the fault was set.
     pub nth: u32,

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::answer::Refusal;
-use crate::bodies::{ImageReference, InterfaceConfiguration, ItemBody, MachineProperties, NetworkProfile};
+use crate::bodies::{ImageReference, InterfaceConfiguration, MachineBody, MachineProperties, NetworkProfile};
 
 /// The sizes that exist: name, cores, and whether they are of ARM's architecture.
 const SIZES: [(&str, u32, bool); 19] = [
@@ -80,7 +80,7 @@ pub(crate) fn cores(size: &str) -> Option<u32> {
 }
 
 /// Refuses what is wrong by itself.
-pub(crate) fn machine(body: &ItemBody<MachineProperties>) -> Result<(), Refusal> {
+pub(crate) fn machine(body: &MachineBody) -> Result<(), Refusal> {
     let properties = &body.properties;
     let size = &properties.hardware_profile.vm_size;
     let Some((_, _, is_arm)) = SIZES.iter().find(|(name, _, _)| name == size) else {

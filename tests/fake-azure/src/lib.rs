@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   driver ── https://127.0.0.1:PORT ──> serve (faults, latency, log) ──> dispatch ──> world (what exists, and when)
+//!   machine ── http ─────────────────────────────┘                 └────> metadata ────────┘
 //! ```
 //! It is written from Microsoft's documents and published schemas, not from a driver, and proves nothing about the real
 //! Azure: neither its quotas nor its capacity, and of its order only what the documents say. What it refuses: unknown
@@ -17,10 +18,12 @@ mod bodies;
 mod dispatch;
 mod fault;
 mod groups;
+mod identities;
 mod judgment;
 mod lists;
 mod log;
 mod machines;
+mod metadata;
 mod network;
 mod oracle;
 mod route;
@@ -31,7 +34,7 @@ mod view;
 mod world;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -59,6 +62,7 @@ use world::{Item, Progress, World};
 pub struct FakeAzure {
     shared: Arc<Shared>,
     address: SocketAddr,
+    metadata: Option<SocketAddr>,
     folder: tempfile::TempDir,
     cancel: CancellationToken,
     held: watch::Receiver<usize>,
@@ -92,6 +96,8 @@ pub struct Machine {
     pub ssh_public_key: String,
     /// Whether it is a spot machine.
     pub is_spot: bool,
+    /// The names of the identities that it is lent.
+    pub identities: Vec<String>,
     /// What it is doing.
     pub state: MachineState,
 }
@@ -112,16 +118,16 @@ pub enum MachineState {
 }
 
 impl FakeAzure {
-    /// Starts a fake on loopback, with a certificate of its own.
+    /// Starts a fake, on loopback unless the settings say otherwise, with a certificate of its own.
     ///
     /// # Errors
     /// The port is taken, or the log cannot be written.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen(SocketAddr::new(settings.address, settings.port))?;
+        let metadata = settings.metadata.map(listen).transpose()?;
+        let metadata_address = metadata.as_ref().map(|(_, address)| *address);
         let folder = tempfile::tempdir()?;
-        let tls = make_certificate(folder.path())?;
+        let tls = make_certificate(folder.path(), settings.address)?;
         let authority = format!("https://{address}");
         let (held, held_seen) = watch::channel(0);
         let shared = Arc::new(Shared {
@@ -138,13 +144,20 @@ impl FakeAzure {
             move || {
                 runtime.block_on(async move {
                     let Ok(listener) = TcpListener::from_std(listener) else { return };
-                    serve::serve(listener, tls, shared, cancel).await;
+                    let serving = serve::serve(listener, Some(tls), Arc::clone(&shared), cancel.clone());
+                    let metadata = metadata.and_then(|(listener, _)| TcpListener::from_std(listener).ok());
+                    match metadata {
+                        None => serving.await,
+                        Some(listener) => {
+                            tokio::join!(serving, serve::serve(listener, None, shared, cancel));
+                        }
+                    }
                 });
             }
         };
         // A thread and runtime of its own: the clock of the test may be paused.
         let thread = Some(std::thread::Builder::new().name("fake-azure".to_owned()).spawn(serving)?);
-        Ok(Self { shared, address, folder, cancel, held: held_seen, thread })
+        Ok(Self { shared, address, metadata: metadata_address, folder, cancel, held: held_seen, thread })
     }
 
     /// Where Azure Resource Manager is: `AZURE_RESOURCE_MANAGER_ENDPOINT`.
@@ -155,6 +168,11 @@ impl FakeAzure {
     /// Where the authority is: `AZURE_AUTHORITY_HOST`.
     pub fn authority(&self) -> String {
         self.endpoint()
+    }
+
+    /// Where the machines' metadata service is, if there is one.
+    pub fn metadata(&self) -> Option<SocketAddr> {
+        self.metadata
     }
 
     /// The certificate to trust: `SSL_CERT_FILE`.
@@ -234,7 +252,7 @@ impl FakeAzure {
     /// Makes every token that was given out useless.
     pub fn expire_tokens(&self) {
         let now = Instant::now();
-        for until in lock(&self.shared.world).tokens.values_mut() {
+        for (until, _) in lock(&self.shared.world).tokens.values_mut() {
             *until = now;
         }
     }
@@ -281,6 +299,7 @@ impl FakeAzure {
                         .first()
                         .map(|key| key.key_data.clone())
                         .unwrap_or_default(),
+                    identities: record.lent.iter().map(|key| key.name.clone()).collect(),
                     is_spot: own.priority.as_deref() == Some("Spot"),
                     state: state_of(item, record, now),
                 }
@@ -288,12 +307,14 @@ impl FakeAzure {
             .collect()
     }
 
-    /// The ids of all resources and resource groups that exist.
+    /// The ids of all resources, assignments of roles and resource groups that exist.
     pub fn resources(&self) -> Vec<String> {
         let mut world = lock(&self.shared.world);
         world.settle(Instant::now());
         let groups = world.groups.values().map(|group| format!("/resourceGroups/{}", group.name));
-        groups.chain(world.items.keys().map(|key| world.id(key))).collect()
+        let items = world.items.keys().map(|key| world.id(key));
+        let assignments = world.assignments.keys().map(|key| world.assignment_id(key));
+        groups.chain(items).chain(assignments).collect()
     }
 
     /// The tags of a resource or resource group that exists.
@@ -382,8 +403,15 @@ fn state_of(item: &Item, record: &machines::MachineRecord, now: Instant) -> Mach
 /// The certificate's file in the fake's own folder.
 const CERTIFICATE: &str = "certificate.pem";
 
-fn make_certificate(folder: &Path) -> io::Result<TlsAcceptor> {
-    let names = vec![Ipv4Addr::LOCALHOST.to_string(), "localhost".to_owned()];
+fn listen(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn make_certificate(folder: &Path, address: IpAddr) -> io::Result<TlsAcceptor> {
+    let names = vec![address.to_string(), "localhost".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
     fs::write(folder.join(CERTIFICATE), made.cert.pem())?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));

@@ -30,9 +30,9 @@ pub struct Logged {
 }
 
 impl Logged {
-    /// Whether it went to Azure Resource Manager rather than to the authority or a storage account.
+    /// Whether it went to Azure Resource Manager rather than to the authority, a storage account or the metadata service.
     pub fn is_resource_manager(&self) -> bool {
-        !matches!(self.kind.as_str(), "token" | "blob")
+        !matches!(self.kind.as_str(), "token" | "blob" | "metadata")
     }
 }
 

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::answer::{Answer, Answered, Body, Refusal};
-use crate::bodies::{self, InterfaceConfiguration, ItemBody, MachineProperties, Tags};
+use crate::bodies::{self, InterfaceConfiguration, MachineBody, MachineProperties, Tags};
 use crate::fault::ShortageHow;
 use crate::judgment;
 use crate::network::{AddressRecord, InterfaceRecord, key_of, location_required, reserved};
@@ -21,6 +21,8 @@ pub(crate) struct MachineRecord {
     pub(crate) properties: MachineProperties,
     pub(crate) disk: Key,
     pub(crate) interface: Key,
+    /// The identities that it is lent.
+    pub(crate) lent: Vec<Key>,
     pub(crate) takes_disk_along: bool,
     pub(crate) takes_interface_along: bool,
     pub(crate) takes_address_along: bool,
@@ -32,10 +34,11 @@ pub(crate) struct MachineRecord {
 impl World {
     pub(crate) fn put_machine(&mut self, group: &str, name: &str, body: &[u8]) -> Answered {
         self.group_to_write(group)?;
-        let body: ItemBody<MachineProperties> = bodies::read(body)?;
+        let body: MachineBody = bodies::read(body)?;
         let location = body.location.clone().ok_or_else(location_required)?;
         let key = Key::new(group, Kind::Machine, name);
-        if let Some(answered) = self.put_again(&key, &body) {
+        let lent = self.lent(body.identity.as_ref())?;
+        if let Some(answered) = self.put_again(&key, &body, &lent) {
             return answered;
         }
         judgment::machine(&body)?;
@@ -86,6 +89,7 @@ impl World {
         let machine = MachineRecord {
             disk,
             interface: interface_key,
+            lent,
             takes_disk_along: takes_along(&os_disk.delete_option),
             takes_interface_along: takes_along(&configuration.properties.delete_option),
             takes_address_along: addressing
@@ -104,7 +108,7 @@ impl World {
     }
 
     /// What a request for a machine that exists comes to.
-    fn put_again(&mut self, key: &Key, body: &ItemBody<MachineProperties>) -> Option<Answered> {
+    fn put_again(&mut self, key: &Key, body: &MachineBody, lent: &[Key]) -> Option<Answered> {
         let Item { progress, what: What::Machine(machine), .. } = self.items.get(key)? else { return None };
         match progress {
             Progress::Deleting { .. } => return Some(Err(marked_for_deletion())),
@@ -115,8 +119,10 @@ impl World {
             let message = "Changing property 'osProfile.customData' or another that is set once is not allowed.";
             return Some(Err(Refusal::new(409, "PropertyChangeNotAllowed", message)));
         }
-        if let Some(item) = self.items.get_mut(key) {
-            item.tags.clone_from(&body.tags);
+        let Some(item) = self.items.get_mut(key) else { return None };
+        item.tags.clone_from(&body.tags);
+        if let What::Machine(machine) = &mut item.what {
+            lent.clone_into(&mut machine.lent);
         }
         Some(Ok(Answer::json(200, self.view(key))))
     }
@@ -171,7 +177,7 @@ impl World {
         })
     }
 
-    fn check_capacity(&self, body: &ItemBody<MachineProperties>) -> Result<(), Refusal> {
+    fn check_capacity(&self, body: &MachineBody) -> Result<(), Refusal> {
         let size = &body.properties.hardware_profile.vm_size;
         if self.shortage(body) == Some(ShortageHow::AtOnce) {
             let message =
@@ -198,7 +204,7 @@ impl World {
         charged.filter_map(|machine| judgment::cores(&machine.properties.hardware_profile.vm_size)).sum()
     }
 
-    fn shortage(&self, body: &ItemBody<MachineProperties>) -> Option<ShortageHow> {
+    fn shortage(&self, body: &MachineBody) -> Option<ShortageHow> {
         let size = &body.properties.hardware_profile.vm_size;
         let zone = body.zones.as_ref().and_then(|zones| zones.first());
         let is_meant = |zone_of_shortage: Option<&String>| zone_of_shortage.is_none_or(|own| Some(own) == zone);
@@ -207,7 +213,7 @@ impl World {
     }
 
     /// The code with which the machine's provisioning will fail.
-    fn failure_to_come(&mut self, name: &str, body: &ItemBody<MachineProperties>) -> Option<&'static str> {
+    fn failure_to_come(&mut self, name: &str, body: &MachineBody) -> Option<&'static str> {
         if self.shortage(body) == Some(ShortageHow::Later) {
             let has_zone = body.zones.as_ref().is_some_and(|zones| !zones.is_empty());
             return Some(if has_zone { "ZonalAllocationFailed" } else { "AllocationFailed" });

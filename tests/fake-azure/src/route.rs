@@ -12,6 +12,7 @@ const SUBSCRIPTIONS: &str = "2022-12-01";
 const AUTHORIZATION: &str = "2022-04-01";
 const COMPUTE: &str = "2025-04-01";
 const NETWORK: &str = "2025-05-01";
+const IDENTITY: &str = "2023-01-31";
 /// Disks have versions of their own.
 const DISKS: &str = "2024-03-02";
 
@@ -25,10 +26,11 @@ pub(crate) enum Kind {
     SecurityGroup,
     Network,
     ApplicationGroup,
+    Identity,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Machine,
         Self::Disk,
         Self::Interface,
@@ -36,6 +38,7 @@ impl Kind {
         Self::SecurityGroup,
         Self::Network,
         Self::ApplicationGroup,
+        Self::Identity,
     ];
 
     pub(crate) fn namespace(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Kind {
             Self::Interface | Self::Address | Self::SecurityGroup | Self::Network | Self::ApplicationGroup => {
                 "Microsoft.Network"
             }
+            Self::Identity => "Microsoft.ManagedIdentity",
         }
     }
 
@@ -56,6 +60,7 @@ impl Kind {
             Self::SecurityGroup => "networkSecurityGroups",
             Self::Network => "virtualNetworks",
             Self::ApplicationGroup => "applicationSecurityGroups",
+            Self::Identity => "userAssignedIdentities",
         }
     }
 
@@ -64,6 +69,7 @@ impl Kind {
             Self::Machine => COMPUTE,
             Self::Disk => DISKS,
             Self::Interface | Self::Address | Self::SecurityGroup | Self::Network | Self::ApplicationGroup => NETWORK,
+            Self::Identity => IDENTITY,
         }
     }
 
@@ -77,21 +83,58 @@ impl Kind {
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    Token { tenant: String },
-    Blob { id: String },
+    Token {
+        tenant: String,
+    },
+    Blob {
+        id: String,
+    },
     Subscriptions,
     Subscription,
-    Resources { group: Option<String> },
+    Resources {
+        group: Option<String>,
+    },
     Groups,
-    Group { name: String },
-    Operation { namespace: String, id: String },
-    OperationResult { id: String },
-    Usages { namespace: String, location: String },
+    Group {
+        name: String,
+    },
+    Operation {
+        namespace: String,
+        id: String,
+    },
+    OperationResult {
+        id: String,
+    },
+    Usages {
+        namespace: String,
+        location: String,
+    },
     Permissions,
-    Items { group: String, kind: Kind },
-    Item { group: String, kind: Kind, name: String },
-    Subnet { group: String, network: String, name: String },
-    Action { group: String, kind: Kind, name: String, action: String },
+    Items {
+        group: String,
+        kind: Kind,
+    },
+    Item {
+        group: String,
+        kind: Kind,
+        name: String,
+    },
+    Subnet {
+        group: String,
+        network: String,
+        name: String,
+    },
+    /// A role that is assigned at the scope of a group.
+    Assignment {
+        group: String,
+        name: String,
+    },
+    Action {
+        group: String,
+        kind: Kind,
+        name: String,
+        action: String,
+    },
     Unknown,
 }
 
@@ -130,6 +173,9 @@ impl Route {
             }
             ["subscriptions", _, "resourcegroups", _] => Target::Group { name: own(3) },
             ["subscriptions", _, "resourcegroups", _, "resources"] => Target::Resources { group: Some(own(3)) },
+            ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.authorization", "roleassignments", _] => {
+                Target::Assignment { group: own(3), name: own(7) }
+            }
             ["subscriptions", _, "resourcegroups", _, "providers", namespace, kind, rest @ ..] => {
                 match (Kind::find(namespace, kind), rest) {
                     (Some(kind), []) => Target::Items { group: own(3), kind },
@@ -161,6 +207,7 @@ impl Target {
             Self::Permissions => "permissions".to_owned(),
             Self::Items { kind, .. } | Self::Item { kind, .. } => kind.name().to_owned(),
             Self::Subnet { .. } => "subnets".to_owned(),
+            Self::Assignment { .. } => "roleAssignments".to_owned(),
             Self::Action { kind, action, .. } => format!("{}/{action}", kind.name()),
             Self::Unknown => "unknown".to_owned(),
         }
@@ -172,7 +219,7 @@ impl Target {
         let (wanted, also): (&str, &[&str]) = match (self, method) {
             (Self::Token { .. } | Self::Blob { .. } | Self::Unknown, _) => return Ok(()),
             (Self::Subscriptions | Self::Subscription, _) => (SUBSCRIPTIONS, &[]),
-            (Self::Permissions, _) => (AUTHORIZATION, &[]),
+            (Self::Permissions | Self::Assignment { .. }, _) => (AUTHORIZATION, &[]),
             (Self::Resources { .. }, _) => (RESOURCES, &["$filter", "$expand", "$skiptoken"]),
             (Self::Groups, _) => (RESOURCES, &["$filter", "$skiptoken"]),
             (Self::Group { .. }, "DELETE") => (RESOURCES, &["forceDeletionTypes"]),

@@ -1,7 +1,8 @@
-//! HTTPS on loopback: reads requests, lets faults strike, logs, answers.
+//! HTTPS, and plain HTTP for the machines' metadata: reads requests, lets faults strike, logs, answers.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +12,8 @@ use hyper::body::Incoming as IncomingBody;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +23,7 @@ use crate::answer::{Answer, Body};
 use crate::dispatch::Incoming;
 use crate::fault::{Faults, How};
 use crate::log::{Log, Logged};
+use crate::metadata::Asked;
 use crate::route::Route;
 use crate::settings::bucket;
 use crate::world::World;
@@ -41,8 +44,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Serves until it is cancelled.
-pub(crate) async fn serve(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>, cancel: CancellationToken) {
+/// Serves until it is cancelled: by TLS, or to machines that ask for their metadata without.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    cancel: CancellationToken,
+) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -50,19 +58,32 @@ pub(crate) async fn serve(listener: TcpListener, tls: TlsAcceptor, shared: Arc<S
             accepted = listener.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
-        if let Ok((stream, _)) = accepted {
+        if let Ok((stream, peer)) = accepted {
             let (tls, shared, cancel) = (tls.clone(), Arc::clone(&shared), cancel.clone());
-            connections.spawn(async move { converse(stream, tls, shared, cancel).await });
+            connections.spawn(async move {
+                match tls {
+                    None => converse(stream, Some(peer.ip()), shared, cancel).await,
+                    Some(tls) => {
+                        // What fails here is the client's to notice.
+                        let Ok(stream) = tls.accept(stream).await else { return };
+                        converse(stream, None, shared, cancel).await;
+                    }
+                }
+            });
         }
     }
 }
 
-/// Serves one connection; its failures are the client's to notice.
-async fn converse(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>, cancel: CancellationToken) {
-    let Ok(stream) = tls.accept(stream).await else { return };
+/// Serves one connection, of a machine where one is named; its failures are the client's to notice.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    machine: Option<IpAddr>,
+    shared: Arc<Shared>,
+    cancel: CancellationToken,
+) {
     let service = service_fn(|request| {
         let (shared, cancel) = (Arc::clone(&shared), cancel.clone());
-        async move { respond(request, &shared, &cancel).await }
+        async move { respond(request, machine, &shared, &cancel).await }
     });
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let _ = connection.await;
@@ -71,15 +92,17 @@ async fn converse(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>, canc
 /// Answers one request; an error resets the connection.
 async fn respond(
     request: Request<IncomingBody>,
+    machine: Option<IpAddr>,
     shared: &Shared,
     cancel: &CancellationToken,
 ) -> io::Result<Response<Full<Bytes>>> {
+    let path = request.uri().path().to_owned();
     let incoming = read(request, shared).await?;
     let latency = lock(&shared.world).settings.latency;
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    let kind = incoming.route.target.kind();
+    let kind = if machine.is_some() { "metadata".to_owned() } else { incoming.route.target.kind() };
     let struck = lock(&shared.faults).strike(&incoming.method, &kind);
     let reset = || io::Error::other("reset on purpose");
     match struck {
@@ -103,7 +126,13 @@ async fn respond(
     let answer = {
         let mut world = lock(&shared.world);
         world.settle(Instant::now());
-        world.answer(&incoming)
+        match machine {
+            None => world.answer(&incoming),
+            Some(from) => {
+                let Incoming { method, query, headers, .. } = incoming.clone();
+                world.tell_machine(&Asked { from, method, path, query, headers })
+            }
+        }
     };
     note(shared, &incoming, kind, answer.status);
     match struck {

@@ -1,11 +1,17 @@
 //! How the fake behaves where the real one takes time or has limits.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How the fake behaves. The default answers at once, so that tests are fast.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The address at which it is reached.
+    pub address: IpAddr,
+    /// Where the metadata service of machines listens, by plain HTTP, if there is one. A machine is known by the private
+    /// address that it asks from.
+    pub metadata: Option<SocketAddr>,
     /// The port; 0 for any that is free.
     pub port: u16,
     /// The subscription that exists.
@@ -20,6 +26,8 @@ pub struct Settings {
     pub token_lifetime: Duration,
     /// How long every answer takes.
     pub latency: Duration,
+    /// How long it takes until the directory shows a new identity to whoever looks its principal up.
+    pub replication: Duration,
     /// How long a network or a security group is being made.
     pub network_provisioning: Duration,
     /// How long it takes until a new machine's interface and address can be seen.
@@ -89,6 +97,8 @@ pub(crate) fn bucket(method: &str) -> &'static str {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST.into(),
+            metadata: None,
             port: 0,
             subscription: "0b1f6471-1bf0-4dda-aec3-111122223333".to_owned(),
             tenant: "72f988bf-86f1-41af-91ab-2d7cd011db47".to_owned(),
@@ -96,6 +106,7 @@ impl Default for Settings {
             secret: "not-a-secret-of-anybody".to_owned(),
             token_lifetime: Duration::from_secs(3599),
             latency: Duration::ZERO,
+            replication: Duration::from_mins(2),
             network_provisioning: Duration::from_millis(10),
             addresses_after: Duration::from_millis(10),
             boot: Duration::from_millis(30),

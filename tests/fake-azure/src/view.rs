@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::route::Kind;
 use crate::world::{Item, Key, Progress, What, World};
 
 impl World {
@@ -71,8 +72,15 @@ impl World {
                 json!({ "addressSpace": { "addressPrefixes": network.space }, "subnets": subnets })
             }
             What::ApplicationGroup => json!({}),
+            What::Identity(identity) => json!({
+                "tenantId": self.settings.tenant,
+                "principalId": identity.principal,
+                "clientId": identity.client,
+            }),
         };
-        properties["provisioningState"] = json!(item.progress.state());
+        if key.kind != Kind::Identity {
+            properties["provisioningState"] = json!(item.progress.state());
+        }
         let mut view = json!({
             "id": if matches!(item.what, What::Machine(_)) { self.shouted_id(key) } else { self.id(key) },
             "name": item.name,
@@ -81,6 +89,10 @@ impl World {
             "tags": item.tags,
             "properties": properties,
         });
+        if let Some(lent) = item.what.machine().map(|machine| &machine.lent).filter(|lent| !lent.is_empty()) {
+            let each: serde_json::Map<_, _> = lent.iter().map(|key| (self.shouted_id(key), json!({}))).collect();
+            view["identity"] = json!({ "type": "UserAssigned", "userAssignedIdentities": each });
+        }
         if !item.zones.is_empty() {
             view["zones"] = json!(item.zones);
         }

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::answer::Refusal;
+use crate::authority::Caller;
 use crate::bodies::Tags;
 use crate::bodies::{Named, RuleProperties};
 use crate::fault::Shortage;
+use crate::identities::{Assignment, IdentityRecord};
 use crate::machines::MachineRecord;
 use crate::network::{AddressRecord, InterfaceRecord, NetworkRecord};
 use crate::route::Kind;
@@ -94,6 +96,7 @@ pub(crate) enum What {
     SecurityGroup { rules: Vec<Named<RuleProperties>> },
     Network(NetworkRecord),
     ApplicationGroup,
+    Identity(IdentityRecord),
 }
 
 impl What {
@@ -107,6 +110,10 @@ impl What {
 
     pub(crate) fn address(&self) -> Option<&AddressRecord> {
         if let Self::Address(address) = self { Some(address) } else { None }
+    }
+
+    pub(crate) fn identity(&self) -> Option<&IdentityRecord> {
+        if let Self::Identity(identity) = self { Some(identity) } else { None }
     }
 
     pub(crate) fn network(&self) -> Option<&NetworkRecord> {
@@ -143,8 +150,10 @@ pub(crate) struct World {
     pub(crate) shortages: Vec<Shortage>,
     /// Machines whose provisioning fails: name, code, and how often still.
     pub(crate) failing: BTreeMap<String, (&'static str, u32)>,
-    /// The tokens that were given out, and until when they are good.
-    pub(crate) tokens: BTreeMap<String, Instant>,
+    /// The roles that are assigned at the scopes of groups: by the group, lower-case, and the assignment's name.
+    pub(crate) assignments: BTreeMap<(String, String), Assignment>,
+    /// The tokens that were given out, until when they are good, and to whom.
+    pub(crate) tokens: BTreeMap<String, (Instant, Caller)>,
     /// How full the buckets of reads, writes and deletes are, and when that was reckoned.
     pub(crate) buckets: [(f64, Option<Instant>); 3],
     pub(crate) counter: u64,
@@ -163,6 +172,7 @@ impl World {
             operations: BTreeMap::new(),
             shortages: Vec::new(),
             failing: BTreeMap::new(),
+            assignments: BTreeMap::new(),
             tokens: BTreeMap::new(),
             buckets,
             counter: 0,
@@ -205,6 +215,8 @@ impl World {
         for name in gone {
             self.groups.remove(&name);
             self.items.retain(|key, _| key.group != name);
+            // An assignment is a part of its scope.
+            self.assignments.retain(|(group, _), _| *group != name);
         }
     }
 
@@ -223,7 +235,8 @@ impl World {
             | What::Address(_)
             | What::SecurityGroup { .. }
             | What::Network(_)
-            | What::ApplicationGroup => {}
+            | What::ApplicationGroup
+            | What::Identity(_) => {}
         }
     }
 

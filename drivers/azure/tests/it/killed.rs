@@ -5,7 +5,7 @@ use std::time::Duration;
 use driver::{ClusterRequest, Driver};
 use fake_azure::{Fault, How, Logged};
 
-use crate::lab::{Lab, cluster, create, destroy, judge};
+use crate::lab::{Lab, cluster, create, destroy, judge, with_option};
 
 /// How long a command may take until it is held or done.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,7 +54,8 @@ async fn stop_everywhere(command: Command, how: How, then: Then) -> Vec<Logged> 
     let mut requests = Vec::new();
     for nth in 1..MOST_CALLS {
         let lab = Lab::start();
-        let cluster = cluster("lab");
+        // With an identity, which takes the most calls.
+        let cluster = with_option(cluster("lab"), "self-delete", &["true"]);
         if matches!(command, Command::Destroy) {
             create(&*lab.open(), &cluster).await.unwrap();
         }
@@ -67,6 +68,7 @@ async fn stop_everywhere(command: Command, how: How, then: Then) -> Vec<Logged> 
                 let made = create(&*next, &cluster).await.unwrap();
                 let names: Vec<_> = made.iter().map(|instance| instance.name.clone()).collect();
                 assert_eq!(lab.machine_names(), names, "stopped at call {nth}, {how:?}");
+                lab.assert_entitled();
             }
             Then::Destroy => {
                 destroy(&*next, &cluster).await.unwrap();

@@ -60,6 +60,18 @@ impl Lab {
         azure::open_in(environment, patience, &Options::default(), self.folder.path()).unwrap()
     }
 
+    /// The folder of the drivers.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// There is one identity with one right.
+    pub(crate) fn assert_entitled(&self) {
+        let resources = self.fake.resources();
+        let count = |kind: &str| resources.iter().filter(|id| id.contains(kind)).count();
+        assert_eq!((count("/userAssignedIdentities/"), count("/roleAssignments/")), (1, 1), "{resources:#?}");
+    }
+
     /// The names of the machines that exist.
     pub(crate) fn machine_names(&self) -> Vec<String> {
         self.fake.machines().into_iter().map(|machine| machine.name).collect()

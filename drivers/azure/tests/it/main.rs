@@ -12,3 +12,4 @@ mod lab;
 mod life;
 mod refused;
 mod removal;
+mod self_delete;

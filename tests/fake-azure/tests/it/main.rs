@@ -5,6 +5,7 @@
 mod behaviour;
 mod caller;
 mod faults;
+mod identities;
 mod limits;
 mod order;
 mod requests;
