@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use fake_azure::{Fault, How, Settings};
-use tests::cloud::Azure;
-use tests::run::PATIENCE;
+use tests::cloud::{Azure, OPERATOR};
+use tests::run::{PATIENCE, eventually};
 
 use crate::story::{Call, Holding, Side, Teller, Worst};
+
+/// The certificate of the fake, on a host.
+const CERTIFICATES: &str = "/root/certificates.pem";
 
 fn settings() -> Settings {
     Settings { boot: Duration::from_millis(300), ..Settings::default() }
@@ -24,6 +27,52 @@ fn a_swarm_at_azure_is_made_of_real_hosts_and_leaves_nothing() {
         left: &|| azure.fake().resources(),
     }
     .tell();
+}
+
+#[test]
+fn a_manager_at_azure_ends_the_whole_swarm_and_a_worker_only_itself() {
+    let (cloud, azure, options) = Azure::start(settings());
+    let fake = azure.fake();
+    let certificates = std::fs::read_to_string(fake.certificate_file()).unwrap();
+    let address = |name: &str| {
+        let machine = fake.machines().into_iter().find(|machine| machine.name == name).unwrap();
+        machine.private_address.unwrap()
+    };
+    let timers = || {
+        cloud.with_hosts(|hosts| {
+            let read = |host: &tests::Host| host.read_file("/etc/systemd/system/swarmup-expiry.timer").unwrap();
+            hosts.hosts().all().iter().map(read).collect::<Vec<_>>()
+        })
+    };
+    let create = format!("create lab {options} --managers 1 --workers 1 --ssh-from {OPERATOR} --self-delete --ttl 3h");
+
+    let created = cloud.swarmup(&create);
+    assert!(created.stderr.contains("It ends at"), "{created}");
+    created.answer();
+    eventually("there are as many hosts as machines", || (timers().len() == 2).then_some(()));
+    let before = timers();
+    cloud.swarmup("extend lab --by 1h").answer();
+    assert!(timers().iter().zip(&before).all(|(now, then)| now != then), "{before:?}");
+
+    let trusting = cloud.with_hosts(|hosts| {
+        for host in hosts.hosts().all() {
+            std::fs::write(host.path(CERTIFICATES).unwrap(), &certificates).unwrap();
+        }
+        [("SSL_CERT_FILE", CERTIFICATES)]
+    });
+    let by_timer = [trusting[0], ("SWARMUP_END", "expiry")];
+    let standing = fake.resources();
+    assert!(cloud.end_machine(address("lab-node-2"), &trusting), "a worker powers off");
+    assert_eq!(fake.resources(), standing, "and changes nothing else");
+    assert!(cloud.end_machine(address("lab-node-1"), &by_timer), "a manager whose timer was not moved powers off");
+    assert_eq!(fake.resources(), standing, "and the group stays until the moment that its tag names");
+    assert!(cloud.end_machine(address("lab-node-1"), &trusting), "a manager powers off");
+
+    eventually("the group is gone with all that was in it", || fake.resources().is_empty().then_some(()));
+    eventually("no host is left", || cloud.with_hosts(|hosts| hosts.booted().is_empty().then_some(())));
+    let deletion = fake.requests().into_iter().find(|entry| entry.method == "DELETE").unwrap();
+    assert_eq!((deletion.kind.as_str(), deletion.status), ("resourceGroups", 202));
+    cloud.swarmup("destroy lab --yes").answer();
 }
 
 #[test]

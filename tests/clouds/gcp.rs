@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fake_gcp::{Fault, FaultKind, Settings};
-use tests::cloud::Gcp;
+use tests::cloud::{Gcp, OPERATOR};
 use tests::run::eventually;
 
 use crate::story::{Call, Holding, Side, Teller, Worst};
@@ -24,6 +24,36 @@ fn a_swarm_at_google_cloud_is_made_of_real_hosts_and_leaves_nothing() {
         left: &|| gcp.fake().holdings(),
     }
     .tell();
+}
+
+#[test]
+fn a_manager_at_google_cloud_ends_the_whole_swarm_and_a_worker_only_itself() {
+    let (cloud, gcp, options) = Gcp::start(settings());
+    let fake = gcp.fake();
+    let address = |name: &str| {
+        let machine = fake.machines().into_iter().find(|machine| machine.name.starts_with(name)).unwrap();
+        std::net::IpAddr::V4(machine.private_address)
+    };
+    let instances = || fake.holdings().into_iter().filter(|id| id.starts_with("instances/")).collect::<Vec<_>>();
+    cloud
+        .swarmup(&format!(
+            "create lab {options} --managers 1 --workers 2 --ssh-from {OPERATOR} --service-account default"
+        ))
+        .answer();
+    // Somebody else's, which a manager must not touch.
+    cloud.swarmup(&format!("create other {options} --managers 1 --workers 0 --ssh-from {OPERATOR}")).answer();
+
+    let standing = instances();
+    assert!(cloud.end_machine(address("lab-node-2"), &[]), "a worker powers off");
+    assert_eq!(instances(), standing, "and changes nothing else");
+    assert!(cloud.end_machine(address("lab-node-1"), &[]), "a manager powers off");
+
+    eventually("the other cluster's instance alone is left", || {
+        (instances().len() == 1 && instances()[0].starts_with("instances/other-node-1")).then_some(())
+    });
+    cloud.swarmup("destroy lab --yes").answer();
+    cloud.swarmup("destroy other --yes").answer();
+    assert_eq!(fake.holdings(), Vec::<String>::new());
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub use buckets::{Buckets, Rates};
 pub use gcp::Gcp;
 pub use hosts::{CloudHosts, CloudInstance, USER};
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,10 @@ use crate::run::{PATIENCE, Run};
 const LOOK: Duration = Duration::from_millis(50);
 /// Where the operator comes from, as the machines see it.
 pub const OPERATOR: &str = "10.77.1.254/32";
+/// The operator's address, where machines reach an emulator.
+const OPERATOR_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 254);
+/// Where machines ask for their metadata, at every cloud.
+const METADATA: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), 80);
 
 /// Tells which instances there are; nothing once the emulator has ended.
 pub type Books = Box<dyn FnMut() -> Option<Vec<CloudInstance>> + Send>;
@@ -95,6 +100,35 @@ impl Cloud {
     /// Lets instances run from now on whose hosts never boot, or boots all of them again.
     pub fn keep_dark(&self, is_dark: bool) {
         self.is_dark.store(is_dark, Ordering::Relaxed);
+    }
+
+    /// Gives the operator's end of the network the address at which machines ask for their metadata.
+    ///
+    /// # Panics
+    /// Where the kernel refuses.
+    fn take_metadata_address(&self) {
+        let address = format!("{}/32", METADATA.ip());
+        let taken = self.operator("ip").args(["address", "add", &address, "dev", "br0"]).status().unwrap();
+        assert!(taken.success(), "the operator's bridge takes no second address");
+    }
+
+    /// Runs what a machine runs at its end, as root, and says whether it has come to powering off. The host has no systemd:
+    /// what it calls by the name of `systemctl` writes down that it was called.
+    ///
+    /// # Panics
+    /// Where there is no host of that address, or the script fails.
+    pub fn end_machine(&self, address: IpAddr, environment: &[(&str, &str)]) -> bool {
+        const POWER: &str = "/usr/local/sbin/systemctl";
+        let script = format!(
+            "printf '#!/bin/sh\\necho $* >/root/power\\n' >{POWER} && chmod 755 {POWER} && /usr/local/sbin/swarmup-end >&2"
+        );
+        self.with_hosts(|hosts| {
+            let host = hosts.hosts().all().iter().find(|host| host.address() == address).unwrap();
+            let mut command = host.command("sh").unwrap();
+            let output = command.args(["-c", &script]).envs(environment.iter().copied()).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            host.read_file("/root/power").is_ok_and(|called| called.trim() == "poweroff")
+        })
     }
 
     /// Gives `swarmup` another variable.

@@ -133,7 +133,7 @@ mod tests {
 
         assert!(estimate.resources.contains(&"3 x Standard_B2als_v2 (managers)".to_owned()));
         let end = estimate.resources.last().unwrap();
-        assert!(end.starts_with("no end of its own: it costs (5.52 USD a day, 165."), "{end}");
+        assert!(end.starts_with("no end of its own: it costs (5.51 USD a day, 165."), "{end}");
         assert!(end.contains("--self-delete"), "{end}");
         let price = estimate.price.unwrap();
         assert!((price.per_hour - 0.23).abs() < 0.01, "{price:?}");

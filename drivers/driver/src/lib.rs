@@ -16,6 +16,7 @@ mod machine;
 mod mark;
 mod options;
 mod pace;
+pub mod program;
 mod resource;
 mod retry;
 mod wait;

@@ -9,10 +9,11 @@ use google_cloud_compute_v1::model::scheduling::{InstanceTerminationAction, OnHo
 use google_cloud_compute_v1::model::{
     AccessConfig, AttachedDisk, AttachedDiskInitializeParams, BulkInsertInstanceResource,
     BulkInsertInstanceResourcePerInstanceProperties, Duration, InstanceProperties, Metadata, NetworkInterface,
-    Scheduling, Tags,
+    Scheduling, ServiceAccount, Tags,
 };
 use jiff::Timestamp;
 
+use crate::farewell::SCOPE;
 use crate::marking::{description_of_machines, key, labels, machine_name, request_id};
 use crate::network::{NETWORK, SUBNETWORK};
 use crate::rules::tag;
@@ -44,7 +45,7 @@ pub(crate) fn batches<'a>(
         let is_like = |batch: &&mut Batch<'_>| {
             let first = batch.machines[0];
             batch.zones == zones
-                && first.group == machine.group
+                && (&first.group, first.is_manager) == (&machine.group, machine.is_manager)
                 && first.user_data == machine.user_data
                 && first.authorized_key == machine.authorized_key
                 && first.options == machine.options
@@ -105,6 +106,8 @@ impl Batch<'_> {
             .set_disk_type(disk_type(machine_type))
             .set_labels(labels.clone());
         let disk = AttachedDisk::new().set_boot(true).set_auto_delete(true).set_initialize_params(parameters);
+        let account = self.settings.service_account.as_ref().filter(|_| first.is_manager);
+        let account = account.map(|email| ServiceAccount::new().set_email(email).set_scopes([SCOPE]));
         let properties = InstanceProperties::new()
             .set_machine_type(machine_type)
             .set_description(description)
@@ -113,6 +116,7 @@ impl Batch<'_> {
             .set_disks([disk])
             .set_network_interfaces([self.interface(network)])
             .set_metadata(self.metadata(first))
+            .set_service_accounts(account)
             .set_scheduling(self.scheduling(first.mark.expires, now)?);
         let empty = BulkInsertInstanceResourcePerInstanceProperties::new;
         Ok(BulkInsertInstanceResource::new()

@@ -36,6 +36,12 @@ pub(crate) fn estimate(
         resources.push(format!("{machines} x external address"));
     }
     resources.push(format!("{rules} x firewall rule"));
+    if let Some(account) = &settings.service_account {
+        resources.push(format!(
+            "service account `{account}`, on the managers only: they delete the machines by it, and whoever runs code on a \
+             manager can do with Compute Engine what it may in the project"
+        ));
+    }
 
     let network = settings.network.as_deref().unwrap_or("default");
     let zones = settings.zones.len().max(1);

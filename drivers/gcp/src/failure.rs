@@ -17,6 +17,11 @@ pub(crate) const LOG_IN: &str =
 /// What an account needs, for hints.
 const ROLES: &str =
     "the account needs the roles `roles/compute.instanceAdmin.v1` and `roles/compute.securityAdmin` in the project";
+/// The reason where somebody may not give machines a service account.
+const ACCOUNT_DENIED: &str = "SERVICE_ACCOUNT_ACCESS_DENIED";
+/// What is needed for that, for hints.
+const ACTING: &str =
+    "ask for the role `roles/iam.serviceAccountUser` on that service account, or leave out --service-account";
 /// The reasons of calls that come too fast.
 const TOO_FAST: [&str; 3] = ["rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"];
 /// The reasons of quotas that are used up.
@@ -81,6 +86,9 @@ pub(crate) fn of_call(action: &str, error: CallError) -> DriverError {
         429 => throttled(&error),
         403 if TOO_FAST.contains(&reason.as_str()) => throttled(&error),
         403 if USED_UP.contains(&reason.as_str()) => quota(&message),
+        400 | 403 if reason == ACCOUNT_DENIED => {
+            DriverError::Unmet { what: format!("not permitted to {action}: {message}"), hint: ACTING.to_owned() }
+        }
         403 => DriverError::Unmet { what: format!("not permitted to {action}: {message}"), hint: ROLES.to_owned() },
         404 => refused(action, Meaning::Absent, message),
         409 => refused(action, Meaning::Exists, message),

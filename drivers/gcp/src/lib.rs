@@ -8,7 +8,9 @@
 //! ```
 //! Credentials are Application Default Credentials. Machines are named `<cluster>-node-N-<key>`, where the key is a hash
 //! of the cluster's id, so that clusters of one name do not collide; `marking` says how things carry the mark. Machines
-//! whose cluster has an end are deleted by Compute Engine itself (`maxRunDuration`).
+//! whose cluster has an end are deleted by Compute Engine itself (`maxRunDuration`). With `--service-account` the managers
+//! have an account by which they can delete the cluster's machines before that; whoever runs code on a manager can then do
+//! with Compute Engine whatever that account may in its project.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +20,7 @@ mod create;
 mod environment;
 mod estimate;
 mod failure;
+mod farewell;
 mod find;
 mod life;
 mod machines;
@@ -134,6 +137,14 @@ pub const OPTIONS: &[OptionSpec] = &[
         default: None,
         is_repeated: false,
         help: "Reach machines by their private addresses; they get no public ones",
+    },
+    OptionSpec {
+        name: settings::SERVICE_ACCOUNT,
+        env: Some("SWARMUP_SERVICE_ACCOUNT"),
+        value_name: "EMAIL|default",
+        default: None,
+        is_repeated: false,
+        help: "Managers have this service account, and delete the machines by it that would be stopped ones otherwise",
     },
 ];
 

@@ -26,7 +26,9 @@ impl Cloud {
             tokio::join!(self.project(), self.region(&settings), self.subnetwork_permissions(&settings));
 
         seen.checked.push(format!("project `{project}` can be read"));
-        if has_os_login(&of_project?) {
+        let of_project = of_project?;
+        check_service_account(&of_project, &settings, &mut seen)?;
+        if has_os_login(&of_project) {
             seen.checked.push("the project asks for OS Login; it is off for the cluster's machines".to_owned());
         }
         let region = of_region?;
@@ -130,6 +132,21 @@ fn check_quotas(region: &Region, settings: &Settings, machines: u32) -> Result<P
         }
     }
     Ok(seen)
+}
+
+/// Who may act as an account is known to IAM, which is not asked.
+fn check_service_account(project: &Project, settings: &Settings, seen: &mut Preflight) -> Result<(), DriverError> {
+    let Some(account) = &settings.service_account else { return Ok(()) };
+    if account == "default" && project.default_service_account.as_deref().is_none_or(str::is_empty) {
+        return Err(DriverError::Unmet {
+            what: "the project has no default service account".to_owned(),
+            hint: "name another by --service-account, or leave it out".to_owned(),
+        });
+    }
+    seen.unchecked.push(format!(
+        "whether you may act as service account `{account}` (`iam.serviceAccounts.actAs`), and whether it may delete machines"
+    ));
+    Ok(())
 }
 
 fn check_permissions(allowed: Result<Vec<String>, DriverError>, seen: &mut Preflight) -> Result<(), DriverError> {

@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use driver::{
     Capabilities, ClusterId, ClusterRequest, Console, Driver, DriverError, Estimate, Expiry, Instance, InstanceId,
-    MachineRequest, Network, Preflight, Progress, Resource,
+    MachineRequest, Mark, Network, Preflight, Progress, Resource,
 };
 use jiff::Timestamp;
 
 use crate::cloud::Cloud;
 use crate::estimate::estimate;
+use crate::farewell;
 
 #[async_trait]
 impl Driver for Cloud {
@@ -57,6 +58,11 @@ impl Driver for Cloud {
 
     async fn extend(&self, cluster: &ClusterId, expires: Timestamp) -> Result<(), DriverError> {
         Box::pin(self.extend(cluster, expires)).await
+    }
+
+    fn farewell(&self, mark: &Mark) -> Option<String> {
+        let endpoint = self.environment.address();
+        self.settings.service_account.as_ref().map(|_| farewell::script(endpoint.as_deref(), mark))
     }
 
     async fn console(&self, id: &InstanceId) -> Result<Console, DriverError> {

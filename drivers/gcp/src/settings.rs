@@ -8,6 +8,8 @@ use crate::sizes::{self, arch_of, types};
 
 /// The option that names the project.
 pub(crate) const PROJECT: &str = "project";
+/// The option that names the account by which managers delete machines.
+pub(crate) const SERVICE_ACCOUNT: &str = "service-account";
 /// The region where neither option nor environment names one.
 const REGION: &str = "us-central1";
 /// The size of a disk where no option says it.
@@ -37,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) subnetwork: Option<String>,
     pub(crate) is_spot: bool,
     pub(crate) is_private: bool,
+    /// The service account of managers: an e-mail address, or `default`.
+    pub(crate) service_account: Option<String>,
 }
 
 impl Settings {
@@ -76,6 +80,7 @@ impl Settings {
             subnetwork,
             is_spot: given.is_set(cloud::SPOT)?,
             is_private: given.is_set(cloud::PRIVATE)?,
+            service_account: given.one(SERVICE_ACCOUNT).map(service_account).transpose()?,
         })
     }
 
@@ -109,6 +114,18 @@ fn image(given: Option<&str>, arch: Arch) -> Result<String, DriverError> {
         }
         _ => Err(invalid(cloud::IMAGE, format!("`{text}` is neither PROJECT/FAMILY nor projects/…/global/images/…"))),
     }
+}
+
+fn service_account(text: &str) -> Result<String, DriverError> {
+    let is_part = |part: &str| {
+        let is_inner = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(letter);
+        !part.is_empty() && part.chars().all(is_inner)
+    };
+    let is_address = text.split_once('@').is_some_and(|(name, domain)| is_part(name) && is_part(domain));
+    if is_address || text == "default" {
+        return Ok(text.to_owned());
+    }
+    Err(invalid(SERVICE_ACCOUNT, format!("`{text}` is neither the e-mail address of a service account nor `default`")))
 }
 
 fn disk(given: Option<&str>) -> Result<u32, DriverError> {
@@ -187,6 +204,7 @@ mod tests {
             ("image", "debian"),
             ("network", "a/b/c"),
             ("spot", "perhaps"),
+            ("service-account", "swarmup"),
         ] {
             let refused = read(&[(option, value)]).unwrap_err();
             assert!(

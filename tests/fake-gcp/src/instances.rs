@@ -6,6 +6,7 @@ use crate::answer::{Answer, Refusal};
 use crate::catalog::{self, Architecture};
 use crate::clock::shown;
 use crate::listing::{Filter, list, page};
+use crate::metadata::shown_accounts;
 use crate::operations::{Effect, Scope};
 use crate::power::{check_scheduling, labels};
 use crate::routes::{Request, is_name, tail};
@@ -55,6 +56,7 @@ impl State {
         let properties = properties.ok_or_else(|| Refusal::invalid("instanceProperties must be set"))?;
         let cores = check_machine(&properties, zone)?;
         check_metadata(&properties)?;
+        self.check_accounts(&properties)?;
         let labels = labels(properties.get("labels"))?;
         let scheduling = properties.get("scheduling").and_then(Value::as_object).cloned().unwrap_or_default();
         check_scheduling(&scheduling, self.clock.now())?;
@@ -225,6 +227,7 @@ impl State {
             "tags": instance.properties.get("tags").cloned().unwrap_or_else(|| json!({})),
             "metadata": instance.properties.get("metadata").cloned().unwrap_or_else(|| json!({})),
             "scheduling": instance.scheduling,
+            "serviceAccounts": shown_accounts(instance),
             "networkInterfaces": [interface],
             "disks": [{ "kind": "compute#attachedDisk", "boot": true, "autoDelete": true, "diskSizeGb": disk_size(instance) }],
         });

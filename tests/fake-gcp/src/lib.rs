@@ -7,7 +7,7 @@
 //! not know, what does not exist, what is there already and what is not ready yet; its operations take time, fail
 //! inside, and take back what they made. It proves nothing about quota, capacity or order at the real provider.
 //!
-//! Its clock is the workstation's, and can be advanced. It listens on loopback only, without TLS.
+//! Its clock is the workstation's, and can be advanced. It listens without TLS, and on loopback where nothing else is said.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod fault;
 mod firewalls;
 mod instances;
 mod listing;
+mod metadata;
 mod networks;
 mod operations;
 mod oracle;
@@ -47,33 +48,46 @@ pub use rates::Rates;
 pub use settings::{NetworkSetting, Settings};
 pub use state::Machine;
 
-use server::Server;
+use server::{Server, Side};
 
 /// A running fake; it ends when it is dropped.
 #[derive(Debug)]
 pub struct FakeGcp {
     address: SocketAddr,
+    metadata_server: Option<SocketAddr>,
     server: Arc<Server>,
     _tasks: JoinSet<()>,
 }
 
 impl FakeGcp {
-    /// Starts a fake on a free port of loopback.
+    /// Starts a fake.
     ///
     /// # Errors
     /// It cannot listen, or the log cannot be written.
     pub async fn start(settings: Settings) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", settings.port)).await?;
+        let listener = TcpListener::bind((settings.address, settings.port)).await?;
         let address = listener.local_addr()?;
+        let metadata = settings.metadata_server;
         let server = Arc::new(Server::new(settings, address)?);
         let mut tasks = JoinSet::new();
-        tasks.spawn(server::serve(listener, Arc::clone(&server)));
-        Ok(Self { address, server, _tasks: tasks })
+        tasks.spawn(server::serve(listener, Arc::clone(&server), Side::Users));
+        let mut metadata_server = None;
+        if let Some(address) = metadata {
+            let listener = TcpListener::bind(address).await?;
+            metadata_server = Some(listener.local_addr()?);
+            tasks.spawn(server::serve(listener, Arc::clone(&server), Side::Instances));
+        }
+        Ok(Self { address, metadata_server, server, _tasks: tasks })
     }
 
     /// Where it is reached: what `CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE` is set to.
     pub fn endpoint(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    /// Where instances ask for their metadata, if they can.
+    pub fn metadata_server(&self) -> Option<SocketAddr> {
+        self.metadata_server
     }
 
     /// The credentials of a user whose tokens this fake gives out, as the file that `GOOGLE_APPLICATION_CREDENTIALS`

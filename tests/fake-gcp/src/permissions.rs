@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Refusal};
 use crate::catalog;
+use crate::metadata::DEFAULT_ACCOUNT;
 use crate::routes::Request;
 use crate::shapes::PERMISSIONS;
 use crate::state::{Power, State};
@@ -26,7 +27,7 @@ impl State {
             "name": self.settings.project,
             "id": "1234567890",
             "commonInstanceMetadata": { "kind": "compute#metadata", "items": items },
-            "defaultServiceAccount": "1234567890-compute@developer.gserviceaccount.com",
+            "defaultServiceAccount": DEFAULT_ACCOUNT,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::answer::{Answer, Refusal};
 use crate::clock::{self, Moment};
 use crate::fault::{Fault, FaultKind};
+use crate::metadata::{Bearer, Told};
 use crate::operations::OperationError;
 use crate::rates::{Buckets, group};
 use crate::routes::Request;
@@ -38,6 +39,15 @@ pub(crate) struct Server {
     settings: Settings,
 }
 
+/// Who is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Users of Compute Engine.
+    Users,
+    /// Instances, which ask about themselves.
+    Instances,
+}
+
 /// Faults, rates, tokens, the log.
 #[derive(Debug)]
 struct Desk {
@@ -47,7 +57,7 @@ struct Desk {
     forgotten: usize,
     held: usize,
     log: Option<File>,
-    tokens: Vec<(String, Moment)>,
+    tokens: Vec<(String, Moment, Bearer)>,
     next_token: u64,
 }
 
@@ -141,20 +151,21 @@ impl Server {
     }
 
     /// Gives out a token.
-    fn token(&self) -> Value {
+    fn token(&self, bearer: Bearer) -> Value {
         let now = self.with_state(|state| state.clock.now());
         let mut desk = self.desk();
         let token = format!("fake-token-{}", desk.next_token);
         desk.next_token += 1;
-        desk.tokens.push((token.clone(), now + self.settings.token_life));
+        desk.tokens.push((token.clone(), now + self.settings.token_life, bearer));
         json!({ "access_token": token, "token_type": "Bearer", "expires_in": self.settings.token_life.as_secs() })
     }
 
-    fn check_token(&self, header: Option<&str>) -> Result<(), Refusal> {
+    fn check_token(&self, header: Option<&str>) -> Result<Bearer, Refusal> {
         let now = self.with_state(|state| state.clock.now());
         let token = header.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default();
-        let is_good = self.desk().tokens.iter().any(|(known, until)| known == token && *until > now);
-        if is_good { Ok(()) } else { Err(Refusal::new(401, "authError", "Invalid Credentials")) }
+        let desk = self.desk();
+        let good = desk.tokens.iter().find(|(known, until, _)| known == token && *until > now);
+        good.map(|(.., bearer)| bearer.clone()).ok_or_else(|| Refusal::new(401, "authError", "Invalid Credentials"))
     }
 
     /// Takes a place in the request's bucket of calls, where there are any.
@@ -234,7 +245,11 @@ impl Server {
             }),
             Some(after @ (FaultKind::HoldAfter | FaultKind::LoseAfter)) => ending = Some(after),
         }
-        let answer = match self.check_token(token).and_then(|()| self.check_rate(request.kind())) {
+        let allowed = self.check_token(token).and_then(|bearer| {
+            self.check_rate(request.kind())?;
+            self.with_state(|state| state.authorize(&bearer, request.kind()))
+        });
+        let answer = match allowed {
             Ok(()) => self.perform(&request, doom).await,
             Err(refusal) => Err(refusal),
         };
@@ -278,7 +293,7 @@ impl Server {
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
         let path = parts.uri.path().to_owned();
         if path == "/token" {
-            return Ok(respond(200, None, &self.token()));
+            return Ok(respond(200, None, &self.token(Bearer::User)));
         }
         let read = if body.is_empty() { Ok(None) } else { serde_json::from_slice::<Value>(&body).map(Some) };
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
@@ -307,6 +322,23 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Answers an instance.
+    fn tell(&self, from: IpAddr, request: &hyper::Request<Incoming>) -> Response<Full<Bytes>> {
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let told =
+            self.with_state(|state| state.tell_instance(from, request.method().as_str(), request.uri().path(), header));
+        let (status, text) = match told {
+            Told::Text(text) => (200, text),
+            Told::Token(bearer) => (200, self.token(bearer).to_string()),
+            Told::Refused(status, text) => (status, text.to_owned()),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response
+    }
+}
+
 fn respond(status: u16, retry_after: Option<u64>, body: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -319,13 +351,14 @@ fn respond(status: u16, retry_after: Option<u64>, body: &Value) -> Response<Full
 }
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
+pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>, side: Side) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(connection(stream, Arc::clone(&server)));
+                if let Ok((stream, peer)) = accepted {
+                    let instance = (side == Side::Instances).then(|| peer.ip());
+                    connections.spawn(connection(stream, Arc::clone(&server), instance));
                 }
             }
             Some(_) = connections.join_next() => {}
@@ -333,10 +366,15 @@ pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
     }
 }
 
-async fn connection(stream: TcpStream, server: Arc<Server>) {
+async fn connection(stream: TcpStream, server: Arc<Server>, instance: Option<IpAddr>) {
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
-        async move { server.take(request).await.map(|response| server.dated(response)) }
+        async move {
+            match instance {
+                None => server.take(request).await.map(|response| server.dated(response)),
+                Some(from) => Ok(server.tell(from, &request)),
+            }
+        }
     });
     // Clients go as they please, and some connections are cut on purpose.
     let _: Result<(), _> =

@@ -1,6 +1,7 @@
 //! What a fake starts with.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,12 @@ use crate::rates::Rates;
 /// What a fake starts with.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The port on loopback; 0 takes a free one.
+    /// The address at which it is reached.
+    pub address: IpAddr,
+    /// Where the metadata server of instances listens, if there is one. An instance is known by the private address that
+    /// it asks from.
+    pub metadata_server: Option<SocketAddr>,
+    /// The port; 0 takes a free one.
     pub port: u16,
     /// The only project.
     pub project: String,
@@ -37,6 +43,10 @@ pub struct Settings {
     pub calls_left: Option<f64>,
     /// Metadata of the project.
     pub metadata: BTreeMap<String, String>,
+    /// The service accounts of the project besides its default one.
+    pub service_accounts: Vec<String>,
+    /// Whether the user may act as them: give them to instances.
+    pub may_act_as: bool,
     /// A file that each request is added to as a line of JSON.
     pub log: Option<PathBuf>,
 }
@@ -55,6 +65,8 @@ pub struct NetworkSetting {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST.into(),
+            metadata_server: None,
             port: 0,
             project: "fake-project".to_owned(),
             latency: Duration::ZERO,
@@ -69,6 +81,8 @@ impl Default for Settings {
             rates: None,
             calls_left: None,
             metadata: BTreeMap::new(),
+            service_accounts: Vec::new(),
+            may_act_as: true,
             log: None,
         }
     }

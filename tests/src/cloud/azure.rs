@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use fake_azure::{FakeAzure, MachineState, Settings};
 
-use super::{Cloud, CloudInstance, USER};
+use super::{Cloud, CloudInstance, METADATA, OPERATOR_ADDRESS, USER};
 
-/// Azure on the operator's loopback.
+/// Azure on the hosts' network, where machines reach it too.
 #[derive(Debug)]
 pub struct Azure {
     fake: Arc<FakeAzure>,
@@ -21,7 +21,9 @@ impl Azure {
     /// Where the hosts cannot be had.
     pub fn start(settings: Settings) -> (Cloud, Self, String) {
         let mut cloud = Cloud::new();
-        let settings = Settings { is_one_link: true, ..settings };
+        cloud.take_metadata_address();
+        let settings =
+            Settings { is_one_link: true, address: OPERATOR_ADDRESS.into(), metadata: Some(METADATA), ..settings };
         // A socket belongs to the namespace of the thread that made it.
         let fake = cloud.at_operator(move || FakeAzure::start(settings).unwrap());
         for (name, value) in fake.environment() {

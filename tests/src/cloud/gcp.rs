@@ -9,14 +9,14 @@ use std::thread::JoinHandle;
 use fake_gcp::{FakeGcp, NetworkSetting, Settings};
 use tokio::sync::oneshot;
 
-use super::{Cloud, CloudInstance, USER};
+use super::{Cloud, CloudInstance, METADATA, OPERATOR_ADDRESS, USER};
 
 /// A network of the project whose addresses are the hosts'.
 const NETWORK: &str = "lab";
 /// Where it is.
 const REGION: &str = "us-central1";
 
-/// Compute Engine on the operator's loopback.
+/// Compute Engine on the hosts' network, where instances reach it too.
 #[derive(Debug)]
 pub struct Gcp {
     fake: Arc<FakeGcp>,
@@ -31,9 +31,15 @@ impl Gcp {
     /// Where the hosts cannot be had.
     pub fn start(settings: Settings) -> (Cloud, Self, String) {
         let mut cloud = Cloud::new();
+        cloud.take_metadata_address();
         let network =
             NetworkSetting { name: NETWORK.to_owned(), region: REGION.to_owned(), prefix: "10.77.1.0/24".to_owned() };
-        let settings = Settings { networks: vec![network], ..settings };
+        let settings = Settings {
+            address: OPERATOR_ADDRESS.into(),
+            metadata_server: Some(METADATA),
+            networks: vec![network],
+            ..settings
+        };
         let project = settings.project.clone();
         let (started, fake) = mpsc::channel();
         let (end, ended) = oneshot::channel();

@@ -3,11 +3,12 @@
 //! takes its host along.
 //!
 //! Of cloud-init it does what `templates/cloud-init` asks for: who may log in, which key the host shows, which files
-//! there are. The keys let in [`USER`], who may use sudo, and nobody else.
+//! there are and who may use them. The keys let in [`USER`], who may use sudo, and nobody else.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -61,6 +62,13 @@ struct SshKeys {
 struct WriteFile {
     path: String,
     content: String,
+    #[serde(default = "usual_permissions")]
+    permissions: String,
+}
+
+/// What cloud-init gives a file that says nothing of it.
+fn usual_permissions() -> String {
+    "0644".to_owned()
 }
 
 impl CloudHosts {
@@ -143,7 +151,9 @@ impl CloudHosts {
         for file in &config.write_files {
             let path = seed.join("files").join(file.path.trim_start_matches('/'));
             fs::create_dir_all(path.parent().context("a file has a folder")?)?;
-            fs::write(path, &file.content)?;
+            fs::write(&path, &file.content)?;
+            let mode = u32::from_str_radix(&file.permissions, 8).context("permissions are octal")?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         }
         self.booted.insert(instance.id.clone(), number);
         Ok(number)

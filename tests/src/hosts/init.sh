@@ -58,6 +58,8 @@ if [ -d "$seed" ]; then
     # An instance of a cloud is given who may log in, its host key and some files; nobody else's key fits.
     cp -r "$seed" "$root/run/seed"
     mv "$root/run/seed/authorized_keys" "$root/run/authorized_keys"
+    # A cloud tells its instances about themselves at an address of the link.
+    ip route add 169.254.169.254 dev eth0
 else
     cp "$folder/authorized_keys" "$root/run/authorized_keys"
 fi

@@ -11,4 +11,5 @@ mod faults;
 mod kill;
 mod life;
 mod network;
+mod service_account;
 mod surroundings;

@@ -36,6 +36,11 @@ impl Caller {
         answer["access_token"].as_str().unwrap().clone_into(&mut self.token);
     }
 
+    /// Calls with another token from now on.
+    pub(crate) fn use_token(&mut self, token: &str) {
+        token.clone_into(&mut self.token);
+    }
+
     /// Sends a request; `path` is what follows the project.
     pub(crate) async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Result<Reply, reqwest::Error> {
         let url = format!("{}compute/v1/projects/fake-project/{path}", self.fake.endpoint());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "this whole program is tests")]
 
+mod accounts;
 mod caller;
 mod conditions;
 mod life;
