@@ -43,10 +43,13 @@ fn a_manager_at_google_cloud_ends_the_whole_swarm_and_a_worker_only_itself() {
     // Somebody else's, which a manager must not touch.
     cloud.swarmup(&format!("create other {options} --managers 1 --workers 0 --ssh-from {OPERATOR}")).answer();
 
-    let standing = instances();
+    let deletions =
+        || fake.requests().into_iter().filter(|request| request["kind"] == "instances.delete").collect::<Vec<_>>();
     assert!(cloud.end_machine(address("lab-node-2"), &[]), "a worker powers off");
-    assert_eq!(instances(), standing, "and changes nothing else");
+    assert_eq!(deletions().len(), 0, "and changes nothing else");
     assert!(cloud.end_machine(address("lab-node-1"), &[]), "a manager powers off");
+    let last = deletions().pop().unwrap();
+    assert!(last["url"].as_str().unwrap().contains("lab-node-1"), "its own machine comes last: {last}");
 
     eventually("the other cluster's instance alone is left", || {
         (instances().len() == 1 && instances()[0].starts_with("instances/other-node-1")).then_some(())
