@@ -42,7 +42,7 @@ const OPERATOR_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 254);
 /// Where machines ask for their metadata, at every cloud.
 const METADATA: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), 80);
 
-/// Tells which instances there are; nothing once the emulator has ended.
+/// Tells which instances there are, asked where the operator sits; nothing once the emulator has ended.
 pub type Books = Box<dyn FnMut() -> Option<Vec<CloudInstance>> + Send>;
 
 /// A cloud, and the workstation of whoever uses it.
@@ -83,7 +83,9 @@ impl Cloud {
     pub fn follow(&mut self, mut books: Books) {
         let (hosts, is_over) = (Arc::clone(&self.hosts), Arc::clone(&self.is_over));
         let is_dark = Arc::clone(&self.is_dark);
+        let enter = self.enter_operator();
         let follow = move || {
+            enter();
             while !is_over.load(Ordering::Relaxed) {
                 let Some(mut instances) = books() else { return };
                 if is_dark.load(Ordering::Relaxed) {
@@ -182,11 +184,12 @@ impl Cloud {
         Run::of(command.envs(variables.iter().copied()).args(arguments.split_whitespace()))
     }
 
-    /// Starts `swarmup` and does not wait; the process is `swarmup` itself, so that it can be killed.
+    /// Starts `swarmup` and does not wait; the process is `swarmup` itself, so that it can be killed. What it says besides
+    /// its answer can be read from its standard error.
     pub fn start(&self, arguments: &str) -> Child {
         let mut command = self.operator(crate::programs::swarmup().unwrap());
         self.prepare(&mut command);
-        command.args(arguments.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(arguments.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }
 

@@ -20,3 +20,12 @@ pub fn swarmup() -> Result<PathBuf> {
 pub fn docker() -> PathBuf {
     std::env::var_os("SWARMUP_TEST_DOCKER").map_or_else(|| PathBuf::from("docker"), PathBuf::from)
 }
+
+/// The folder of all that is built: two levels above these programs.
+///
+/// # Panics
+/// Where the tests lie elsewhere.
+pub fn target_folder() -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its binary");
+    own.ancestors().nth(3).expect("tests lie two folders below the folder of all that is built").to_owned()
+}

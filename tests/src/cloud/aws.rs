@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "for tests: what fails here fails the test")]
 
-use std::io::{BufRead as _, BufReader};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Buckets, Cloud, CloudInstance, USER};
 use crate::Hosts;
+use crate::programs::target_folder;
 use crate::run::Run;
 
 /// EC2 on the operator's loopback, where faults can be had.
@@ -19,7 +22,7 @@ use crate::run::Run;
 pub struct Ec2 {
     /// Ends with its standard input.
     process: Child,
-    port: u64,
+    port: u16,
     direct: Direct,
 }
 
@@ -28,7 +31,7 @@ pub struct Ec2 {
 struct Direct {
     /// A process in the operator's namespace.
     operator: u32,
-    port: u64,
+    port: u16,
 }
 
 impl Ec2 {
@@ -67,8 +70,8 @@ impl Ec2 {
         ] {
             cloud.set(name, value);
         }
-        let books = direct.clone();
-        cloud.follow(Box::new(move || books.instances()));
+        let port = ec2.port;
+        cloud.follow(Box::new(move || instances(port)));
         let options = format!("--provider aws --network {subnet} --private-address --ssh-user {USER}");
         (cloud, ec2, options)
     }
@@ -88,7 +91,7 @@ impl Ec2 {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ports: Value = serde_json::from_str(&line).unwrap();
-        let port = |name: &str| ports[name].as_u64().unwrap();
+        let port = |name: &str| u16::try_from(ports[name].as_u64().unwrap()).unwrap();
         let operator = cloud.operator_pid();
         Self { process, port: port("port"), direct: Direct { operator, port: port("direct") } }
     }
@@ -119,9 +122,23 @@ impl Ec2 {
         Run::of(&mut self.curl(what)).answer()
     }
 
-    /// What costs money or stands in the way: machines, disks, groups, networks.
-    pub fn left(&self) -> Vec<String> {
-        self.direct.left()
+    /// What there is, each thing with its kind: machines, disks, groups, networks, whatever can be left.
+    ///
+    /// # Panics
+    /// Where the emulator does not answer.
+    pub fn books(&self) -> Vec<(String, String)> {
+        let books: BTreeMap<String, Vec<String>> = serde_json::from_str(&self.ask("_books")).unwrap();
+        books.into_iter().flat_map(|(kind, ids)| ids.into_iter().map(move |id| (kind.clone(), id))).collect()
+    }
+
+    /// Forgets the calls so far; their names, as they came.
+    ///
+    /// # Panics
+    /// Where the emulator does not answer.
+    pub fn take_calls(&self) -> Vec<String> {
+        let log: Vec<Value> = serde_json::from_str(&self.ask("_log")).unwrap();
+        Run::of(self.curl("_log").args(["-X", "DELETE"])).answer();
+        log.iter().map(|call| call["action"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Calls EC2 as somebody else would, and past the faults.
@@ -130,8 +147,18 @@ impl Ec2 {
     }
 
     /// The instances that run or are stopped.
+    ///
+    /// # Panics
+    /// Where the emulator does not answer.
     pub fn instances(&self) -> Vec<CloudInstance> {
-        self.direct.instances().unwrap_or_default()
+        instances_in(&self.ask("_machines"))
+    }
+
+    /// What there is, one line each.
+    pub fn left(&self) -> Vec<String> {
+        let mut left: Vec<_> = self.books().into_iter().map(|(kind, id)| format!("{kind} {id}")).collect();
+        left.sort();
+        left
     }
 
     fn curl(&self, what: &str) -> Command {
@@ -151,10 +178,6 @@ impl Drop for Ec2 {
 
 impl Direct {
     fn call(&self, action: &str, parameters: &[(&str, &str)]) -> String {
-        self.run(action, parameters).answer()
-    }
-
-    fn run(&self, action: &str, parameters: &[(&str, &str)]) -> Run {
         let mut command = Hosts::operator_of(self.operator, "curl");
         command.args(["-s", "--fail-with-body", "--max-time", "20"]).arg(format!("http://127.0.0.1:{}/", self.port));
         command.args(["-H", AUTHORIZATION]);
@@ -162,55 +185,35 @@ impl Direct {
         for (name, value) in given {
             command.arg("--data-urlencode").arg(format!("{name}={value}"));
         }
-        Run::of(&mut command)
+        Run::of(&mut command).answer()
     }
+}
 
-    /// The instances that run or are stopped, with their user-data; nothing once moto has ended.
-    fn instances(&self) -> Option<Vec<CloudInstance>> {
-        let answer = self.run("DescribeInstances", &[]);
-        if !answer.is_done() {
-            return None;
-        }
-        let state = |item: &str| between(item, "instanceState", "name").map(ToOwned::to_owned);
-        let items = answer.stdout.split("<instanceId>").skip(1);
-        let existing = items.filter(|item| matches!(state(item).as_deref(), Some("running" | "stopping" | "stopped")));
-        let instance = |item: &str| {
-            let id = item.split('<').next().unwrap().to_owned();
-            let address = text(item, "privateIpAddress").unwrap().parse().unwrap();
-            let public_address = text(item, "ipAddress").and_then(|address| address.parse().ok());
-            let is_running = state(item).as_deref() == Some("running");
-            Some(CloudInstance { address, public_address, user_data: self.user_data(&id)?, is_running, id })
-        };
-        existing.map(instance).collect()
-    }
+/// The instances that run or are stopped, with their user-data; nothing once the emulator has ended.
+fn instances(port: u16) -> Option<Vec<CloudInstance>> {
+    Some(instances_in(&get_machines(port).ok()?))
+}
 
-    fn user_data(&self, id: &str) -> Option<String> {
-        let answer = self.run("DescribeInstanceAttribute", &[("InstanceId", id), ("Attribute", "userData")]);
-        let value = between(answer.is_done().then_some(&answer.stdout)?, "userData", "value").unwrap();
-        Some(String::from_utf8(STANDARD.decode(value.split_whitespace().collect::<String>()).unwrap()).unwrap())
-    }
+fn instances_in(machines: &str) -> Vec<CloudInstance> {
+    let machines: Vec<Value> = serde_json::from_str(machines).unwrap();
+    let text = |machine: &Value, name: &str| machine[name].as_str().unwrap().to_owned();
+    let instance = |machine: &Value| CloudInstance {
+        id: text(machine, "id"),
+        address: text(machine, "address").parse().unwrap(),
+        public_address: machine["public_address"].as_str().map(|address| address.parse().unwrap()),
+        user_data: String::from_utf8(STANDARD.decode(text(machine, "user_data")).unwrap()).unwrap(),
+        is_running: machine["state"] == "running",
+    };
+    machines.iter().map(instance).collect()
+}
 
-    /// What costs money or stands in the way: machines, disks, groups beside the VPCs' own, tags.
-    fn left(&self) -> Vec<String> {
-        let ids = |action: &str, tag: &str| {
-            let answer = self.call(action, &[]);
-            answer.split(&format!("<{tag}>")).skip(1).map(|item| item.split('<').next().unwrap().to_owned()).collect()
-        };
-        let instances = self.call("DescribeInstances", &[]);
-        let alive = |item: &&str| between(item, "instanceState", "name") != Some("terminated");
-        let machines =
-            instances.split("<instanceId>").skip(1).filter(alive).map(|item| item.split('<').next().unwrap());
-        let mut left: Vec<String> = machines.map(ToOwned::to_owned).collect();
-        let lists: [Vec<String>; 3] = [
-            ids("DescribeVolumes", "volumeId"),
-            ids("DescribeSecurityGroups", "groupId"),
-            ids("DescribeVpcs", "vpcId"),
-        ];
-        left.extend(lists.into_iter().flatten());
-        left.sort();
-        left.dedup();
-        left
-    }
+/// Asks without a process for it: it is asked many times a second.
+fn get_machines(port: u16) -> io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.write_all(b"GET /_machines HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// moto reads the region from it, and nothing else.
@@ -220,15 +223,4 @@ const AUTHORIZATION: &str = "Authorization: AWS4-HMAC-SHA256 Credential=test/202
 /// The text of a tag.
 fn text<'a>(answer: &'a str, tag: &str) -> Option<&'a str> {
     answer.split_once(&format!("<{tag}>"))?.1.split_once(&format!("</{tag}>")).map(|(text, _)| text)
-}
-
-/// The text of a tag inside another one.
-fn between<'a>(answer: &'a str, outer: &str, inner: &str) -> Option<&'a str> {
-    text(text(answer, outer)?, inner)
-}
-
-/// The folder of all that is built: two levels above these programs.
-fn target_folder() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    own.ancestors().nth(3).unwrap().to_owned()
 }
