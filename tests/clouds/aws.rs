@@ -2,7 +2,8 @@
 
 use tests::cloud::Ec2;
 
-use crate::story::{Call, Holding, Side, Teller, Worst};
+use crate::kill_points::{self, Call, Command, Emulator, Side};
+use crate::story::Teller;
 
 #[test]
 fn a_swarm_at_aws_is_made_of_real_hosts_and_leaves_nothing() {
@@ -12,27 +13,49 @@ fn a_swarm_at_aws_is_made_of_real_hosts_and_leaves_nothing() {
 }
 
 #[test]
-fn a_swarmup_that_is_killed_at_aws_goes_on_or_leaves_nothing() {
+fn a_swarmup_that_is_killed_at_any_call_to_aws_goes_on_or_leaves_nothing() {
     let (cloud, ec2, options) = Ec2::start();
-    let teller =
-        Teller { cloud: &cloud, options: &options, ends_by_itself: true, is_extensible: true, left: &|| ec2.left() };
-    let hold = |call: Call, side: Side| {
-        let kind = if side == Side::Before { "hold-before" } else { "hold-after" };
-        ec2.control("_faults", &format!(r#"[{{"action": "{}", "nth": {}, "kind": "{kind}"}}]"#, call.name, call.nth));
-    };
-    let release = || {
-        ec2.control("_faults", "[]");
-        ec2.control("_release", "null");
-    };
-    let wait = || assert_ne!(ec2.ask("_held"), "null", "nobody calls it");
 
-    teller.tell_of_kills(
-        &Holding { hold: &hold, wait: &wait, release: &release },
-        Worst {
-            network: Call { name: "CreateSecurityGroup", nth: 1 },
-            // The first launch is a dry run.
-            machines: Call { name: "RunInstances", nth: 2 },
-            destroy: Call { name: "TerminateInstances", nth: 1 },
-        },
-    );
+    kill_points::walk(&cloud, &ec2, &options);
+}
+
+impl Emulator for Ec2 {
+    fn provider(&self) -> &'static str {
+        "aws"
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.take_calls()
+    }
+
+    fn hold(&self, call: &Call, side: Side) {
+        let kind = match side {
+            Side::Before => "hold-before",
+            Side::After => "hold-after",
+        };
+        self.control("_faults", &format!(r#"[{{"action": "{}", "nth": {}, "kind": "{kind}"}}]"#, call.name, call.nth));
+    }
+
+    fn is_held(&self) -> bool {
+        self.ask("_held?now") != "null"
+    }
+
+    fn release(&self) {
+        self.control("_faults", "[]");
+        self.control("_release", "null");
+    }
+
+    fn books(&self) -> Vec<(String, String)> {
+        self.books()
+    }
+
+    fn fewest(&self, command: Command, name: &str) -> Option<u32> {
+        match (command, name) {
+            // It looks for machines that are there already, and then until those that it launched run.
+            (Command::Create, "DescribeInstances") => Some(1),
+            // It looks for what is to go, makes sure that the machines are going, and that nothing is left.
+            (Command::Destroy, "DescribeInstances" | "DescribeTags") => Some(3),
+            _ => None,
+        }
+    }
 }

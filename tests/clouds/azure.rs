@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use fake_azure::{Fault, How, Settings};
 use tests::cloud::{Azure, OPERATOR};
-use tests::run::{PATIENCE, eventually};
+use tests::run::eventually;
 
-use crate::story::{Call, Holding, Side, Teller, Worst};
+use crate::kill_points::{self, Call, Command, Emulator, Side};
+use crate::story::Teller;
 
 /// The certificate of the fake, on a host.
 const CERTIFICATES: &str = "/root/certificates.pem";
@@ -76,34 +77,54 @@ fn a_manager_at_azure_ends_the_whole_swarm_and_a_worker_only_itself() {
 }
 
 #[test]
-fn a_swarmup_that_is_killed_at_azure_goes_on_or_leaves_nothing() {
-    let (cloud, azure, options) = Azure::start(settings());
-    let fake = azure.fake();
-    let teller = Teller {
-        cloud: &cloud,
-        options: &options,
-        ends_by_itself: false,
-        is_extensible: true,
-        left: &|| fake.resources(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let hold = |call: Call, side: Side| {
-        let (method, kind) = call.name.split_once(' ').unwrap();
-        let how = if side == Side::Before { How::HoldBefore } else { How::HoldAfter };
-        fake.set_fault(Fault::new(method, kind, call.nth, how));
-    };
-    let wait = || assert!(runtime.block_on(fake.held(PATIENCE)), "nobody calls it");
-    let release = || {
-        fake.clear_faults();
-        fake.forget_held();
-    };
+fn a_swarmup_that_is_killed_at_any_call_to_azure_goes_on_or_leaves_nothing() {
+    let (cloud, azure, options) = Azure::start(Settings { boot: Duration::ZERO, ..Settings::default() });
 
-    teller.tell_of_kills(
-        &Holding { hold: &hold, wait: &wait, release: &release },
-        Worst {
-            network: Call { name: "PUT networkSecurityGroups", nth: 1 },
-            machines: Call { name: "PUT virtualMachines", nth: 3 },
-            destroy: Call { name: "DELETE resourceGroups", nth: 1 },
-        },
-    );
+    kill_points::walk(&cloud, &azure, &options);
+}
+
+impl Emulator for Azure {
+    fn provider(&self) -> &'static str {
+        "azure"
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let calls = self.fake().requests().iter().map(|call| format!("{} {}", call.method, call.kind)).collect();
+        self.fake().forget_requests();
+        calls
+    }
+
+    fn hold(&self, call: &Call, side: Side) {
+        let how = match side {
+            Side::Before => How::HoldBefore,
+            Side::After => How::HoldAfter,
+        };
+        // A fault's names stay for good; there are as many as calls.
+        let (method, kind) = call.name.clone().leak().split_once(' ').unwrap();
+        self.fake().set_fault(Fault::new(method, kind, call.nth, how));
+    }
+
+    fn is_held(&self) -> bool {
+        self.fake().is_holding()
+    }
+
+    fn release(&self) {
+        self.fake().clear_faults();
+        self.fake().forget_held();
+    }
+
+    fn books(&self) -> Vec<(String, String)> {
+        let id = |id: String| (id.rsplit('/').nth(1).unwrap().to_owned(), id.clone());
+        self.fake().resources().into_iter().map(id).collect()
+    }
+
+    fn fewest(&self, command: Command, name: &str) -> Option<u32> {
+        match (command, name) {
+            // It looks at an operation, at machines and at their addresses until they are there.
+            (Command::Create, "GET operations" | "GET networkInterfaces" | "GET publicIPAddresses") => Some(1),
+            // The first look is for machines that are there already, or for the group that is to go.
+            (Command::Create, "GET virtualMachines") | (Command::Destroy, "GET resourceGroups") => Some(2),
+            _ => None,
+        }
+    }
 }

@@ -6,7 +6,8 @@ use fake_gcp::{Fault, FaultKind, Settings};
 use tests::cloud::{Gcp, OPERATOR};
 use tests::run::eventually;
 
-use crate::story::{Call, Holding, Side, Teller, Worst};
+use crate::kill_points::{self, Call, Command, Emulator, Side};
+use crate::story::Teller;
 
 fn settings() -> Settings {
     Settings { boot: Duration::from_millis(300), ..Settings::default() }
@@ -60,33 +61,52 @@ fn a_manager_at_google_cloud_ends_the_whole_swarm_and_a_worker_only_itself() {
 }
 
 #[test]
-fn a_swarmup_that_is_killed_at_google_cloud_goes_on_or_leaves_nothing() {
-    let (cloud, gcp, options) = Gcp::start(settings());
-    let fake = gcp.fake();
-    let teller = Teller {
-        cloud: &cloud,
-        options: &options,
-        ends_by_itself: true,
-        is_extensible: false,
-        left: &|| fake.holdings(),
-    };
-    let hold = |call: Call, side: Side| {
-        let what = if side == Side::Before { FaultKind::Hold } else { FaultKind::HoldAfter };
-        let skip = usize::try_from(call.nth).unwrap() - 1;
-        fake.fault(Fault { skip, ..Fault::first(call.name, what) });
-    };
-    let wait = || eventually("the call is held", || (fake.held() > 0).then_some(()));
-    let release = || {
-        fake.forget_faults();
-        eventually("the caller is gone", || (fake.held() == 0).then_some(()));
-    };
+fn a_swarmup_that_is_killed_at_any_call_to_google_cloud_goes_on_or_leaves_nothing() {
+    let (cloud, gcp, options) = Gcp::start(Settings { boot: Duration::ZERO, ..Settings::default() });
 
-    teller.tell_of_kills(
-        &Holding { hold: &hold, wait: &wait, release: &release },
-        Worst {
-            network: Call { name: "firewalls.insert", nth: 1 },
-            machines: Call { name: "instances.bulkInsert", nth: 1 },
-            destroy: Call { name: "instances.delete", nth: 3 },
-        },
-    );
+    kill_points::walk(&cloud, &gcp, &options);
+}
+
+impl Emulator for Gcp {
+    fn provider(&self) -> &'static str {
+        "gcp"
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let calls = self.fake().requests().iter().map(|call| call["kind"].as_str().unwrap().to_owned()).collect();
+        self.fake().forget_requests();
+        calls
+    }
+
+    fn hold(&self, call: &Call, side: Side) {
+        let what = match side {
+            Side::Before => FaultKind::Hold,
+            Side::After => FaultKind::HoldAfter,
+        };
+        let skip = usize::try_from(call.nth).unwrap() - 1;
+        // A fault's name stays for good; there are as many as calls.
+        self.fake().fault(Fault { skip, ..Fault::first(call.name.clone().leak(), what) });
+    }
+
+    fn is_held(&self) -> bool {
+        self.fake().held() > 0
+    }
+
+    fn release(&self) {
+        self.fake().forget_faults();
+        eventually("the caller is gone", || (self.fake().held() == 0).then_some(()));
+    }
+
+    fn books(&self) -> Vec<(String, String)> {
+        let kind = |name: String| (name.split('/').next().unwrap().to_owned(), name.clone());
+        self.fake().holdings().into_iter().map(kind).collect()
+    }
+
+    fn fewest(&self, command: Command, name: &str) -> Option<u32> {
+        match (command, name) {
+            // It looks for machines that are there already, and then until those that it made have their addresses.
+            (Command::Create, "instances.aggregatedList") => Some(2),
+            _ => None,
+        }
+    }
 }

@@ -13,5 +13,6 @@ mod books;
 mod commands;
 mod faults;
 mod gcp;
+mod kill_points;
 mod scene;
 mod story;

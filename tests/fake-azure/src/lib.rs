@@ -264,6 +264,11 @@ impl FakeAzure {
         matches!(tokio::time::timeout(patience, waiting).await, Ok(Ok(_)))
     }
 
+    /// Whether a request is being held.
+    pub fn is_holding(&self) -> bool {
+        *self.held.borrow() > 0
+    }
+
     /// Forgets that requests were held; they stay unanswered.
     pub fn forget_held(&self) {
         self.shared.held.send_modify(|held| *held = 0);
