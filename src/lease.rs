@@ -93,6 +93,6 @@ mod tests {
         let terms = LeaseTerms { seconds: 120, on_lapse: OnLapse::EndMachine };
         let lease = Lease { process: WatchedProcess { pid: 1, started: None }, terms };
 
-        assert_eq!((lease.length(), lease.pause()), (Duration::from_secs(120), Duration::from_secs(10)));
+        assert_eq!((lease.length(), lease.pause()), (Duration::from_mins(2), Duration::from_secs(10)));
     }
 }

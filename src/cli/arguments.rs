@@ -18,8 +18,8 @@ use crate::cost;
 use crate::ingress::Ingress;
 use crate::journal::Journal;
 use crate::lease::{self, Lease, SHORTEST, WatchedProcess};
-use crate::platform;
 use crate::phase::Context;
+use crate::platform;
 use crate::providers::{self, PROVIDERS};
 
 /// What is put before a driver's option to make the argument's id.

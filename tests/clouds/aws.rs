@@ -1,6 +1,9 @@
 //! AWS: moto keeps the books.
 
-use tests::cloud::Ec2;
+use rustix::process::{Pid, Signal, kill_process};
+use tests::cloud::{Ec2, OPERATOR};
+use tests::processes::{has_variable, running};
+use tests::run::eventually;
 
 use crate::kill_points::{self, Call, Command, Emulator, Side};
 use crate::story::Teller;
@@ -10,6 +13,28 @@ fn a_swarm_at_aws_is_made_of_real_hosts_and_leaves_nothing() {
     let (cloud, ec2, options) = Ec2::start();
 
     Teller { cloud: &cloud, options: &options, ends_by_itself: true, is_extensible: true, left: &|| ec2.left() }.tell();
+}
+
+#[test]
+fn nothing_is_left_at_aws_that_costs_once_the_workstation_is_gone() {
+    let (cloud, ec2, options) = Ec2::start();
+    let mut owner = cloud.operator("sleep").arg("600").spawn().unwrap();
+    let create = format!("create lab {options} --managers 1 --workers 1 --ssh-from {OPERATOR}");
+    cloud.swarmup(&format!("{create} --reap-with {} --reap-after 10s", owner.id())).answer();
+    assert_eq!(ec2.instances().len(), 2);
+
+    // The workstation dies, and whoever held the lease there with it.
+    let of_this_home = |pid: &Pid| has_variable(*pid, "SWARMUP_HOME", cloud.home());
+    let [holder] = running(&["swarmup", "hold", "lab"]).into_iter().filter(of_this_home).collect::<Vec<_>>()[..] else {
+        panic!("there is one holder")
+    };
+    kill_process(holder, Signal::KILL).unwrap();
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+
+    eventually("the machines have ended themselves", || ec2.instances().is_empty().then_some(()));
+    let nobodys = cloud.swarmup("gc --provider aws --older-than 1s --yes --quiet").answer();
+    assert_eq!(nobodys, "lab");
 }
 
 #[test]

@@ -45,6 +45,9 @@ const METADATA: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 
 /// Tells which instances there are, asked where the operator sits; nothing once the emulator has ended.
 pub type Books = Box<dyn FnMut() -> Option<Vec<CloudInstance>> + Send>;
 
+/// Tells an emulator that an instance has powered itself off.
+pub type PowerOff = Box<dyn FnMut(&str) + Send>;
+
 /// A cloud, and the workstation of whoever uses it.
 #[derive(Debug)]
 pub struct Cloud {
@@ -79,8 +82,8 @@ impl Cloud {
         }
     }
 
-    /// Lets the hosts follow an emulator's books from now on.
-    pub fn follow(&mut self, mut books: Books) {
+    /// Lets the hosts follow an emulator's books from now on, and tells it of those that power themselves off.
+    pub fn follow(&mut self, mut books: Books, mut power_off: PowerOff) {
         let (hosts, is_over) = (Arc::clone(&self.hosts), Arc::clone(&self.is_over));
         let is_dark = Arc::clone(&self.is_dark);
         let enter = self.enter_operator();
@@ -92,7 +95,10 @@ impl Cloud {
                     let hosts = lock(&hosts);
                     instances.retain(|instance| hosts.booted().contains_key(&instance.id));
                 }
-                lock(&hosts).follow(&instances).unwrap();
+                let ended = lock(&hosts).follow(&instances).unwrap();
+                for id in &ended {
+                    power_off(id);
+                }
                 std::thread::park_timeout(LOOK);
             }
         };

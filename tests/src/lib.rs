@@ -8,6 +8,8 @@ pub mod guest;
 pub mod hosts;
 #[cfg(target_os = "linux")]
 pub mod isolated;
+#[cfg(target_os = "linux")]
+pub mod processes;
 pub mod programs;
 pub mod run;
 #[cfg(target_os = "linux")]

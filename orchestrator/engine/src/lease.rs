@@ -99,7 +99,7 @@ impl Lease {
 mod tests {
     use super::*;
 
-    const LENGTH: Duration = Duration::from_secs(120);
+    const LENGTH: Duration = Duration::from_mins(2);
 
     /// How long it takes until a lease lapses.
     async fn until_lapsed(lease: &Lease) -> Duration {
@@ -142,9 +142,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_two_words_the_longer_counts_but_never_more_than_its_length() {
         let lease = Lease::new(Some(LENGTH));
-        lease.hear(Duration::from_secs(60));
+        lease.hear(Duration::from_mins(1));
         lease.hear(Duration::from_secs(30));
-        assert!(is_about(lease.left().unwrap(), Duration::from_secs(60)));
+        assert!(is_about(lease.left().unwrap(), Duration::from_mins(1)));
 
         lease.hear(Duration::from_secs(100_000));
 

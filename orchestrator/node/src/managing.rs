@@ -183,28 +183,13 @@ impl Managing {
         let (member, ends) = (raft.clone(), token.clone());
         parts.spawn(async move { ("raft", member.run(ends).await.map_err(|error| error.to_string())) });
         let (state, proposer, ends) = (store.clone(), Arc::new(raft.clone()), token.clone());
-        parts.spawn(async move {
-            state.run(proposer, ends).await;
-            ("store", Ok(()))
-        });
+        add(parts, "store", async move { state.run(proposer, ends).await });
         let ends = token.clone();
         parts.spawn(async move { ("manager", manager.run(ends).await.map_err(|error| error.to_string())) });
-        let (leader, status, ends) = (self.leader.clone(), raft.status(), token.clone());
-        parts.spawn(async move {
-            tell_leader(leader, status, ends).await;
-            ("leader", Ok(()))
-        });
+        add(parts, "leader", tell_leader(self.leader.clone(), raft.status(), token.clone()));
         let (engine, clock) = (Arc::clone(&self.engine), self.clock.clone());
-        let told = events::publish(store.clone(), raft.status(), engine, clock, token.clone());
-        parts.spawn(async move {
-            told.await;
-            ("events", Ok(()))
-        });
-        let api = self.api_certificate(store, rng).run(token.clone());
-        parts.spawn(async move {
-            api.await;
-            ("api certificate", Ok(()))
-        });
+        add(parts, "events", events::publish(store.clone(), raft.status(), engine, clock, token.clone()));
+        add(parts, "api certificate", self.api_certificate(store, rng).run(token.clone()));
 
         tokio::select! {
             () = token.cancelled() => return Ok(()),
@@ -214,11 +199,7 @@ impl Managing {
         // Before anybody is told that it is one: where managers are locked, none is without its lock.
         let sealing = Sealing { store: store.clone(), keyring: self.record.keyring.clone() };
         sealing.settle().await;
-        let ends = token.clone();
-        parts.spawn(async move {
-            sealing.run(ends).await;
-            ("sealing", Ok(()))
-        });
+        add(parts, "sealing", sealing.run(token.clone()));
         info!("this node is a manager");
         self.ready.send_replace(Some(Standing { access, raft: raft.clone() }));
         tokio::select! {
@@ -380,6 +361,14 @@ async fn tell_leader(
 
 fn raft_failed(error: impl std::fmt::Display) -> ManagingError {
     ManagingError::Part { part: "raft", reason: error.to_string() }
+}
+
+/// Adds a part that ends only when it is told to.
+fn add(parts: &mut JoinSet<PartEnd>, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+    parts.spawn(async move {
+        part.await;
+        (name, Ok(()))
+    });
 }
 
 /// What the end of a part means for the manager.

@@ -25,7 +25,7 @@ use crate::service;
 use crate::settings::Leased;
 
 /// How long an end that was begun may take before it is begun again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until the lease has lapsed, and ends what is to end; returns when cancelled.
 pub(crate) async fn watch(lease: &Lease, leased: Leased, cancel: CancellationToken) {

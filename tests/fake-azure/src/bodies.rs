@@ -40,7 +40,7 @@ pub(crate) struct TagsBody {
 /// Of a resource of any other type; `I` is what identities it may be lent.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ItemBody<P, I = Unlent> {
+pub(crate) struct ItemBody<P, I = Never> {
     pub(crate) location: Option<String>,
     #[serde(default)]
     pub(crate) tags: Tags,
@@ -49,9 +49,9 @@ pub(crate) struct ItemBody<P, I = Unlent> {
     pub(crate) properties: P,
 }
 
-/// No resource of this type has an identity: no body can say so.
+/// What no body can hold.
 #[derive(Debug, Deserialize)]
-pub(crate) enum Unlent {}
+pub(crate) enum Never {}
 
 /// Of a virtual machine.
 pub(crate) type MachineBody = ItemBody<MachineProperties, LentBody>;
@@ -63,6 +63,7 @@ pub(crate) struct LentBody {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     #[serde(default)]
+    #[expect(clippy::zero_sized_map_values, reason = "an empty object is what the schema has there")]
     pub(crate) user_assigned_identities: BTreeMap<String, Nothing>,
 }
 

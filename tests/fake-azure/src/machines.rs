@@ -119,7 +119,7 @@ impl World {
             let message = "Changing property 'osProfile.customData' or another that is set once is not allowed.";
             return Some(Err(Refusal::new(409, "PropertyChangeNotAllowed", message)));
         }
-        let Some(item) = self.items.get_mut(key) else { return None };
+        let item = self.items.get_mut(key)?;
         item.tags.clone_from(&body.tags);
         if let What::Machine(machine) = &mut item.what {
             lent.clone_into(&mut machine.lent);

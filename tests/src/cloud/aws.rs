@@ -71,7 +71,9 @@ impl Ec2 {
             cloud.set(name, value);
         }
         let port = ec2.port;
-        cloud.follow(Box::new(move || instances(port)));
+        // That is what was asked for when they were launched (InstanceInitiatedShutdownBehavior=terminate).
+        let power_off = move |id: &str| drop(direct.call("TerminateInstances", &[("InstanceId.1", id)]));
+        cloud.follow(Box::new(move || instances(port)), Box::new(power_off));
         let options = format!("--provider aws --network {subnet} --private-address --ssh-user {USER}");
         (cloud, ec2, options)
     }

@@ -59,7 +59,8 @@ impl Gcp {
         cloud.set("GOOGLE_APPLICATION_CREDENTIALS", credentials.display().to_string());
         cloud.set("GOOGLE_CLOUD_PROJECT", project);
         let books = Arc::clone(&fake);
-        cloud.follow(Box::new(move || Some(instances(&books))));
+        // Google would show the instance as terminated, and keep its disk; nothing here asks for that.
+        cloud.follow(Box::new(move || Some(instances(&books))), Box::new(|_| {}));
         let options =
             format!("--provider gcp --region {REGION} --network {NETWORK} --private-address --ssh-user {USER}");
         (cloud, Self { fake, end: Some(end), serving: Some(serving) }, options)

@@ -5,7 +5,7 @@
 //! Of cloud-init it does what `templates/cloud-init` asks for: who may log in, which key the host shows, which files
 //! there are and who may use them. The keys let in [`USER`], who may use sudo, and nobody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,6 +39,8 @@ pub struct CloudHosts {
     hosts: Hosts,
     /// The host number of each instance.
     booted: BTreeMap<String, u32>,
+    /// The instances that run by the books and whose hosts have powered themselves off.
+    ended: BTreeSet<String>,
     /// The public address by which each host is reached.
     public: BTreeMap<u32, IpAddr>,
 }
@@ -77,7 +79,7 @@ impl CloudHosts {
     /// # Errors
     /// As [`Hosts::start`].
     pub fn start() -> Result<Self> {
-        Ok(Self { hosts: Hosts::start(0)?, booted: BTreeMap::new(), public: BTreeMap::new() })
+        Ok(Self { hosts: Hosts::start(0)?, booted: BTreeMap::new(), ended: BTreeSet::new(), public: BTreeMap::new() })
     }
 
     /// The network, and the hosts that are up.
@@ -90,11 +92,20 @@ impl CloudHosts {
         &self.booted
     }
 
-    /// Boots and ends hosts until there is one for each instance.
+    /// Boots and ends hosts until there is one for each instance. A host that has powered itself off stays so until its
+    /// instance is started again; on return, the instances of those that have since this was called last.
     ///
     /// # Errors
     /// A host does not boot, or an instance's user-data or address cannot be used.
-    pub fn follow(&mut self, instances: &[CloudInstance]) -> Result<()> {
+    pub fn follow(&mut self, instances: &[CloudInstance]) -> Result<Vec<String>> {
+        let mut newly = Vec::new();
+        for (id, number) in &self.booted {
+            if self.hosts.host_mut(*number).has_ended() {
+                newly.push(id.clone());
+            }
+        }
+        self.ended.extend(newly.iter().cloned());
+        self.ended.retain(|id| instances.iter().any(|instance| instance.id == *id && instance.is_running));
         let is_there = |id: &str| instances.iter().any(|instance| instance.id == id);
         let gone: Vec<_> = self.booted.keys().filter(|id| !is_there(id)).cloned().collect();
         for id in gone {
@@ -106,6 +117,7 @@ impl CloudHosts {
         let mut to_boot = Vec::new();
         for instance in instances {
             match self.booted.get(&instance.id) {
+                Some(_) if self.ended.contains(&instance.id) => {}
                 None if instance.is_running => to_boot.push(self.set_up(instance)?),
                 Some(number) if instance.is_running != self.hosts.host(*number).is_on() => {
                     if instance.is_running {
@@ -119,7 +131,8 @@ impl CloudHosts {
             }
         }
         self.hosts.boot(&to_boot)?;
-        instances.iter().filter(|instance| instance.is_running).try_for_each(|instance| self.publish(instance))
+        instances.iter().filter(|instance| instance.is_running).try_for_each(|instance| self.publish(instance))?;
+        Ok(newly)
     }
 
     /// Has a host answer at its instance's public address as well.

@@ -192,6 +192,15 @@ impl Host {
         self.power.is_some()
     }
 
+    /// Whether it has powered itself off since it was asked last.
+    pub fn has_ended(&mut self) -> bool {
+        let has_ended = self.power.as_mut().is_some_and(|power| !matches!(power.try_wait(), Ok(None)));
+        if has_ended {
+            self.power_off();
+        }
+        has_ended
+    }
+
     /// Cuts the power.
     pub fn power_off(&mut self) {
         let pid = self.pid().ok().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::memory::MemoryNode;
 use crate::served::Served;
 
-const LENGTH: Duration = Duration::from_secs(120);
+const LENGTH: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn a_lease_is_renewed_for_its_full_length() {

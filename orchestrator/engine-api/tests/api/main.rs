@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 #[cfg(test)]
 mod events;
+#[cfg(test)]
 mod lease;
 #[cfg(test)]
 mod memory;
