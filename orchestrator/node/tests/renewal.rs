@@ -67,6 +67,12 @@ mod tests {
             node.start();
         }
         let read = lab.settled(0, 3, 1).await;
+        // The swarm calls a node ready when it hears from it, a moment before the node has its answer.
+        let begun = Instant::now();
+        while lab.nodes.iter().any(|node| !node.view().error.is_empty()) {
+            assert!(begun.elapsed() < PATIENCE, "a ready node has no session");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let opened = sessions.opened();
         assert!(opened >= 4, "{opened} sessions for four nodes: the log says something else now");
 
