@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use driver::{ClusterId, Expiry};
 use jiff::SignedDuration;
+use model::with_causes;
 use rand::rngs::SysRng;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use crate::home::Home;
 use crate::journal::{ClusterLock, Journal, Stage, file};
 use crate::lease::WatchedProcess;
 use crate::output::report;
-use crate::phase::{self, Context};
+use crate::phase::{self, Context, PhaseError};
 use crate::{plan, platform, providers};
 
 /// Creates a cluster, or finishes one that was begun.
@@ -138,6 +139,7 @@ impl Create {
 
     async fn bring_up(self, context: Arc<Context>, global: &Global, lock: ClusterLock) -> Result<Exit> {
         let Err(error) = Box::pin(phase::forward(&context)).await else {
+            renew_lease(&context, global).await;
             announce(global, &context.journal(), context.driver.capabilities().expiry, false);
             return Ok(Exit::Done);
         };
@@ -201,6 +203,18 @@ fn check_resumable(journal: &Journal, wanted: &ClusterSpec) -> Result<()> {
         format!("finish it with `swarmup create {name}`, undo it with `swarmup destroy {name}`, or take another name")
     };
     Err(StateError::new(message, hint).into())
+}
+
+/// Gives the nodes of a cluster that goes with a process their first word of it: until then they would wait longer. From
+/// here on the holder renews it.
+async fn renew_lease(context: &Context, global: &Global) {
+    if context.journal().lease.is_none() {
+        return;
+    }
+    let renewed: Result<(), PhaseError> = async { Ok(context.swarm()?.renew_lease().await?) }.await;
+    if let Err(error) = renewed {
+        global.printer().warning(&format!("the lease could not be renewed yet: {}", with_causes(&error)));
+    }
 }
 
 /// Lets a cluster that was begun before go with the process that is named now.
