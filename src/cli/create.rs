@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use driver::{ClusterId, Expiry};
+use driver::{Capabilities, ClusterId, Expiry};
 use jiff::SignedDuration;
 use model::with_causes;
 use rand::rngs::SysRng;
@@ -95,7 +95,7 @@ impl Create {
                     file::write(&folder, journal)?;
                     hold::start(&folder, &name)?;
                 }
-                announce(global, journal, driver.capabilities().expiry, true);
+                announce(global, journal, driver.capabilities(), true);
                 return Ok(Exit::Done);
             }
         }
@@ -140,7 +140,7 @@ impl Create {
     async fn bring_up(self, context: Arc<Context>, global: &Global, lock: ClusterLock) -> Result<Exit> {
         let Err(error) = Box::pin(phase::forward(&context)).await else {
             renew_lease(&context, global).await;
-            announce(global, &context.journal(), context.driver.capabilities().expiry, false);
+            announce(global, &context.journal(), context.driver.capabilities(), false);
             return Ok(Exit::Done);
         };
         context.progress.clear();
@@ -256,7 +256,7 @@ fn owner() -> String {
     format!("{user}@{host}")
 }
 
-fn announce(global: &Global, journal: &Journal, expiry: Expiry, was_complete: bool) {
+fn announce(global: &Global, journal: &Journal, capabilities: Capabilities, was_complete: bool) {
     let printer = global.printer();
     let spec = &journal.spec;
     let created = Created {
@@ -280,7 +280,8 @@ fn announce(global: &Global, journal: &Journal, expiry: Expiry, was_complete: bo
     if let Some(expires) = journal.expires {
         let moment = expires.strftime("%Y-%m-%d %H:%M UTC");
         let name = &spec.name;
-        printer.remark(&match expiry {
+        printer.remark(&match capabilities.expiry {
+            Expiry::Provider | Expiry::Machine if !capabilities.has_movable_expiry => format!("It ends at {moment}"),
             Expiry::Provider | Expiry::Machine => {
                 format!("It ends at {moment}; move that with: swarmup extend {name} --by 1h")
             }

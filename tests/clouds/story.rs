@@ -38,6 +38,7 @@ impl Teller<'_> {
 
         assert!(created.stderr.contains("Create machines     5/5"), "{created}");
         assert_eq!(created.stderr.contains("It ends at"), self.ends_by_itself, "{created}");
+        assert_eq!(created.stderr.contains("swarmup extend"), self.ends_by_itself && self.is_extensible, "{created}");
         created.answer();
         let nodes = cloud.docker("node ls --format {{.Hostname}}|{{.Status}}|{{.ManagerStatus}}").answer();
         let count = |words: &str| nodes.lines().filter(|line| line.ends_with(words)).count();

@@ -85,6 +85,7 @@ impl Driver for Aws {
             has_batch_create: true,
             has_stop_start: !self.settings.is_spot,
             expiry: Expiry::Machine,
+            has_movable_expiry: true,
             has_pinned_host_keys: true,
             has_spot: true,
             machines_are_given: false,

@@ -92,7 +92,7 @@ fn end(deletes_itself: bool, has_time: bool, price: Option<&Price>) -> String {
     }
     let left_alone = price.map_or_else(String::new, |price| {
         let (day, month) = (price.per_hour * 24.0, price.per_hour * 24.0 * 30.0);
-        format!(" ({day:.2} {currency} a day, {month:.2} {currency} in 30 days)", currency = price.currency)
+        format!(" {day:.2} {currency} a day, {month:.2} {currency} in 30 days,", currency = price.currency)
     });
     let way_out = if deletes_itself {
         "no time is set: with --ttl the managers delete the resource group then"
@@ -133,7 +133,7 @@ mod tests {
 
         assert!(estimate.resources.contains(&"3 x Standard_B2als_v2 (managers)".to_owned()));
         let end = estimate.resources.last().unwrap();
-        assert!(end.starts_with("no end of its own: it costs (5.51 USD a day, 165."), "{end}");
+        assert!(end.starts_with("no end of its own: it costs 5.51 USD a day, 165."), "{end}");
         assert!(end.contains("--self-delete"), "{end}");
         let price = estimate.price.unwrap();
         assert!((price.per_hour - 0.23).abs() < 0.01, "{price:?}");

@@ -143,6 +143,7 @@ impl Driver for Azure {
             has_batch_create: false,
             has_stop_start: true,
             expiry: if self.deletes_itself { Expiry::Machine } else { Expiry::Nobody },
+            has_movable_expiry: true,
             has_pinned_host_keys: true,
             has_spot: true,
             machines_are_given: false,

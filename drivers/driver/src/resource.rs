@@ -101,6 +101,8 @@ pub struct Capabilities {
     pub has_stop_start: bool,
     /// Who ends machines when their time is up.
     pub expiry: Expiry,
+    /// The end of machines that run can be moved.
+    pub has_movable_expiry: bool,
     /// It hands machines the host key that we chose.
     pub has_pinned_host_keys: bool,
     /// It has spot machines.

@@ -90,6 +90,7 @@ impl Driver for Fake {
             has_batch_create: true,
             has_stop_start: true,
             expiry: Expiry::Provider,
+            has_movable_expiry: true,
             ..Capabilities::default()
         }
     }

@@ -18,6 +18,7 @@ impl Driver for Cloud {
             has_batch_create: true,
             has_stop_start: true,
             expiry: Expiry::Provider,
+            has_movable_expiry: false,
             has_pinned_host_keys: true,
             has_spot: true,
             machines_are_given: false,
