@@ -192,16 +192,13 @@ fn what_is_not_due_is_left_alone(scene: &Scene) {
     let elsewhere = scene.cloud.scratch().join("elsewhere");
     let elsewhere = [("SWARMUP_HOME", elsewhere.to_str().unwrap())];
     let options = &scene.options;
-    let age = |name: &str| {
-        let created: jiff::Timestamp = listed(scene, name)["created_at"].as_str().unwrap().parse().unwrap();
-        jiff::Timestamp::now().duration_since(created)
-    };
-    let (old, young) = (age("lab"), age("sealed"));
-    // Between the two, so that neither changes sides while the command begins.
-    let limit = (old + young) / 2;
-
     let none = scene.cloud.swarmup_with(&elsewhere, &format!("gc {options} --older-than 1h --yes")).answer();
     assert_eq!(none, "No cluster is due");
+    let created: jiff::Timestamp = listed(scene, "lab")["created_at"].as_str().unwrap().parse().unwrap();
+    // As old as the older one is now: the younger one will be in as much time as lies between the two, which is all that
+    // came before.
+    let limit = jiff::Timestamp::now().duration_since(created);
+
     scene.books.vanish_slowly(VANISHING);
     let begun = Instant::now();
     let collect = format!("gc {options} --older-than {}s --yes --output json", limit.as_secs());

@@ -1,8 +1,8 @@
 //! What a node does once nobody holds its swarm's lease any more.
 //!
 //! ```text
-//!   end the machine   local machine: PID 1 quits
-//!                     elsewhere: the script of the machine's user-data, then systemd, then the kernel powers off
+//!   end the machine   local machine: the kernel powers off, which in namespaces ends these alone
+//!                     elsewhere: the script of the machine's user-data, then systemd powers off, else the kernel
 //!   remove the agent  `swarmd service remove`, in a process that outlives this one
 //! ```
 //! What is begun is begun again until it has come about: each of them ends this process.
@@ -19,7 +19,6 @@ use rustix::system::RebootCommand;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::keeper::{ControlCommand, ask};
 use crate::layout;
 use crate::service;
 use crate::settings::Leased;
@@ -50,9 +49,8 @@ pub(crate) async fn watch(lease: &Lease, leased: Leased, cancel: CancellationTok
 fn end(leased: &Leased) -> anyhow::Result<()> {
     match leased.terms.on_lapse {
         OnLapse::RemoveAgent => remove_agent(&leased.mark),
-        OnLapse::EndMachine if service::supervision() == Supervision::Init => {
-            ask(&layout::control_socket(), ControlCommand::Quit).context("failed to end the machine").map(drop)
-        }
+        // What scripts and services it sees are those of the machine around it.
+        OnLapse::EndMachine if service::supervision() == Supervision::Init => power_off(),
         OnLapse::EndMachine => end_machine(),
     }
 }
@@ -78,6 +76,10 @@ fn end_machine() -> anyhow::Result<()> {
         command.arg("poweroff");
         return run(command);
     }
+    power_off()
+}
+
+fn power_off() -> anyhow::Result<()> {
     rustix::fs::sync();
     rustix::system::reboot(RebootCommand::PowerOff).context("failed to power off")
 }
