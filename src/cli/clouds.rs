@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use driver::Driver;
 use driver::cloud::REGION;
-use driver::{Driver, OptionValue, Options};
 use futures_util::future::join_all;
 
 use super::arguments::DriverFlags;
@@ -65,7 +65,8 @@ fn is_unknown(chosen: &[&Provider], option: &str) -> bool {
 /// What flags say of options, by provider.
 type Given = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
-/// Asks one provider, in each of its regions. What one region refuses says nothing of the others.
+/// Asks one provider, in each of its regions. What one region refuses says nothing of the others; where the regions are
+/// not told, the one of the options is asked.
 async fn ask(provider: &'static Provider, home: &Home, given: &Given) -> Result<(Vec<Looked>, Vec<anyhow::Error>)> {
     let mut options = given.clone();
     for values in options.values_mut() {
@@ -73,21 +74,21 @@ async fn ask(provider: &'static Provider, home: &Home, given: &Given) -> Result<
     }
     let wishes = Wishes { options, ..Wishes::default() };
     let options = config::given_options(provider, &wishes, &|name| std::env::var(name).ok())?;
-    let open = |options: &Options| provider.driver(options, home, &open::dialer());
-    let driver = open(&options)?;
-    let failed = || format!("failed to ask provider `{}`", provider.name);
-    let regions =
-        if options.one(REGION).is_some() { Vec::new() } else { driver.regions().await.with_context(failed)? };
-    if regions.is_empty() {
-        return Ok((vec![find(provider, driver, None).await.with_context(failed)?], Vec::new()));
-    }
-    let asked = regions.iter().map(async |region| {
-        let mut options = options.clone();
-        options.0.insert(REGION.to_owned(), OptionValue::One(region.clone()));
-        find(provider, open(&options)?, Some(region)).await
+    let driver = provider.driver(&options, home, &open::dialer())?;
+    let told = if options.one(REGION).is_some() { Ok(BTreeMap::new()) } else { driver.regions().await };
+    let mut failures = Vec::new();
+    let regions = told.unwrap_or_else(|error| {
+        let only_one = format!("only the configured region of provider `{}` is looked at", provider.name);
+        failures.push(anyhow::Error::new(error).context(only_one));
+        BTreeMap::new()
     });
-    let (mut looked, mut failures) = (Vec::new(), Vec::new());
-    for (region, answer) in regions.iter().zip(join_all(asked).await) {
+    if regions.is_empty() {
+        let failed = || format!("failed to ask provider `{}`", provider.name);
+        return Ok((vec![find(provider, driver, None).await.with_context(failed)?], failures));
+    }
+    let asked = regions.iter().map(|(region, driver)| find(provider, driver.clone(), Some(region)));
+    let mut looked = Vec::new();
+    for (region, answer) in regions.keys().zip(join_all(asked).await) {
         match answer.with_context(|| format!("provider `{}` was not asked in {region}", provider.name)) {
             Ok(answer) => looked.push(answer),
             Err(error) => failures.push(error),

@@ -5,7 +5,9 @@ use tests::cloud::{Ec2, OPERATOR};
 use tests::processes::{has_variable, running};
 use tests::run::eventually;
 
+use crate::books::{Refusal, Why};
 use crate::kill_points::{self, Call, Command, Emulator, Side};
+use crate::scene::Scene;
 use crate::story::Teller;
 
 #[test]
@@ -35,6 +37,24 @@ fn nothing_is_left_at_aws_that_costs_once_the_workstation_is_gone() {
     eventually("the machines have ended themselves", || ec2.instances().is_empty().then_some(()));
     let nobodys = cloud.swarmup("gc --provider aws --older-than 1s --yes --quiet").answer();
     assert_eq!(nobodys, "lab");
+}
+
+#[test]
+fn an_account_that_may_not_list_its_regions_is_looked_at_in_its_own() {
+    let scene = Scene::aws();
+    let create = format!("create lab {} --managers 1 --workers 0 --ssh-from {OPERATOR}", scene.options);
+    scene.cloud.swarmup(&create).answer();
+    let call = "DescribeRegions".to_owned();
+    scene.books.refuse(&[Refusal { call, nth: 1, times: 100, why: Why::Forbidden }]);
+
+    let listed = scene.cloud.swarmup("ls --cloud --provider aws --quiet");
+    let said = listed.stderr.clone();
+    assert_eq!(listed.answer(), "lab");
+    assert!(said.contains("only the configured region of provider `aws` is looked at"), "{said}");
+
+    let collected = scene.cloud.swarmup("gc --provider aws --older-than 1s --yes --quiet").answer();
+    assert_eq!(collected, "lab");
+    assert!(scene.cloud.swarmup("ls --cloud --provider aws --quiet").answer().is_empty());
 }
 
 #[test]

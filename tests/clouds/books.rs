@@ -37,6 +37,8 @@ pub(crate) struct Refusal {
 pub(crate) enum Why {
     /// The credentials are over.
     Expired,
+    /// The account may not do that.
+    Forbidden,
     /// There were too many calls; the seconds until the next one, where they are told.
     Throttled(Option<u64>),
     /// The zone has no machine of that type.
@@ -107,6 +109,7 @@ impl Books for Ec2 {
         let rule = |refusal: &Refusal| {
             let (status, code) = match refusal.why {
                 Why::Expired => (400, "ExpiredToken"),
+                Why::Forbidden => (403, "UnauthorizedOperation"),
                 Why::Throttled(_) => (503, "RequestLimitExceeded"),
                 Why::NoCapacity => (500, "InsufficientInstanceCapacity"),
             };
@@ -182,6 +185,7 @@ impl Books for Azure {
             let (method, kind) = String::leak(refusal.call.clone()).split_once(' ').unwrap();
             let (status, code, retry_after) = match refusal.why {
                 Why::Expired => (401, "ExpiredAuthenticationToken", None),
+                Why::Forbidden => (403, "AuthorizationFailed", None),
                 Why::Throttled(seconds) => (429, "TooManyRequests", seconds),
                 Why::NoCapacity => (409, "SkuNotAvailable", None),
             };
@@ -246,6 +250,7 @@ impl Books for Gcp {
         for refusal in refusals {
             let what = match refusal.why {
                 Why::Expired => FaultKind::Fail { status: 401, reason: "authError", retry_after: None },
+                Why::Forbidden => FaultKind::Fail { status: 403, reason: "forbidden", retry_after: None },
                 Why::Throttled(seconds) => FaultKind::throttled(seconds),
                 Why::NoCapacity => FaultKind::exhausted(),
             };

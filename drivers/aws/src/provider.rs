@@ -1,8 +1,8 @@
 //! The contract, over EC2.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -30,8 +30,8 @@ pub(crate) struct Aws {
     settings: Settings,
     pace: Pace,
     patience: Patience,
-    /// The configuration where it is given; else the provider's own chain is asked, once it is needed.
-    configuration: Option<SdkConfig>,
+    /// The configuration, given or found by the provider's own chain once it is needed.
+    configuration: OnceCell<SdkConfig>,
     api: OnceCell<Api>,
     image: OnceCell<Image>,
     /// Machines that were seen with a mark, so that they need not be looked at again before they are terminated.
@@ -40,9 +40,13 @@ pub(crate) struct Aws {
 
 impl Aws {
     pub(crate) fn new(settings: Settings, folder: &Path, configuration: Option<SdkConfig>, patience: Patience) -> Self {
+        Self::configured(settings, Pace::new(folder), OnceCell::new_with(configuration), patience)
+    }
+
+    fn configured(settings: Settings, pace: Pace, configuration: OnceCell<SdkConfig>, patience: Patience) -> Self {
         Self {
             settings,
-            pace: Pace::new(folder),
+            pace,
             patience,
             configuration,
             api: OnceCell::new(),
@@ -51,14 +55,13 @@ impl Aws {
         }
     }
 
+    async fn configuration(&self) -> &SdkConfig {
+        self.configuration.get_or_init(|| connect::load(self.settings.region.as_deref())).await
+    }
+
     async fn api(&self) -> Result<&Api, DriverError> {
         let connect = || async {
-            let region = self.settings.region.as_deref();
-            let loaded = match &self.configuration {
-                Some(configuration) => configuration.clone(),
-                None => connect::load(region).await,
-            };
-            let (client, region) = connect::client(&loaded, region)?;
+            let (client, region) = connect::client(self.configuration().await, self.settings.region.as_deref())?;
             Ok(Api::new(client, region, self.pace.clone(), self.patience))
         };
         self.api.get_or_try_init(connect).await
@@ -136,8 +139,16 @@ impl Driver for Aws {
         power::stop(self.api().await?, &self.settings, ids).await
     }
 
-    async fn regions(&self) -> Result<Vec<String>, DriverError> {
-        region::enabled(self.api().await?).await
+    async fn regions(&self) -> Result<BTreeMap<String, Arc<dyn Driver>>, DriverError> {
+        let regions = region::enabled(self.api().await?).await?;
+        let configuration = self.configuration().await;
+        let open = |region: String| {
+            let settings = Settings { region: Some(region.clone()), ..self.settings.clone() };
+            let configuration = OnceCell::new_with(Some(configuration.clone()));
+            let driver = Self::configured(settings, self.pace.clone(), configuration, self.patience);
+            (region, Arc::new(driver) as Arc<dyn Driver>)
+        };
+        Ok(regions.into_iter().map(open).collect())
     }
 
     async fn extend(&self, cluster: &ClusterId, expires: Timestamp) -> Result<(), DriverError> {

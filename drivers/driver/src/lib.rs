@@ -21,7 +21,9 @@ mod resource;
 mod retry;
 mod wait;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -80,10 +82,10 @@ pub trait Driver: Debug + Send + Sync {
         None
     }
 
-    /// The regions of the account ([`cloud::REGION`]), where a driver sees only the one that its options name; empty
-    /// where it sees all there is. Changes nothing.
-    async fn regions(&self) -> Result<Vec<String>, DriverError> {
-        Ok(Vec::new())
+    /// The regions of the account ([`cloud::REGION`]) by name, each with a driver that sees it, where a driver sees only
+    /// the one that its options name; empty where it sees all there is. Changes nothing.
+    async fn regions(&self) -> Result<BTreeMap<String, Arc<dyn Driver>>, DriverError> {
+        Ok(BTreeMap::new())
     }
 
     /// The console of a machine, for diagnosis.
