@@ -6,11 +6,15 @@
 const LIMIT: u32 = 900;
 /// Ends the text of a program, which has no such line.
 const END: &str = "END_OF_PROGRAM";
+/// What each begins with: the calls to the provider, and trying again.
+const BEGINNING: &str = include_str!("program.py");
 
-/// The commands that run a Python program with these arguments, whatever is in them; for a quarter of an hour at most.
+/// The commands that run a Python program, after the beginning that all share, with these arguments, whatever is in
+/// them; for a quarter of an hour at most.
 pub fn python(program: &str, arguments: &[&str]) -> String {
     let arguments: Vec<_> = arguments.iter().map(|argument| quoted(argument)).collect();
-    format!("timeout {LIMIT} python3 - {} <<'{END}'\n{}\n{END}", arguments.join(" "), program.trim_end())
+    let program = program.trim_end();
+    format!("timeout {LIMIT} python3 - {} <<'{END}'\n{BEGINNING}\n\n{program}\n{END}", arguments.join(" "))
 }
 
 /// A word as `sh` reads it.
@@ -26,7 +30,7 @@ mod tests {
 
     #[test]
     fn a_program_is_run_with_its_arguments_as_they_are() {
-        let commands = python("import sys\nprint(sys.argv[1:], '$HOME')\n", &["it's", "$(id); \"x\"", ""]);
+        let commands = python("print(sys.argv[1:], '$HOME')\n", &["it's", "$(id); \"x\"", ""]);
 
         let output = Command::new("sh").args(["-c", &format!("{commands}\necho then")]).output().unwrap();
 
