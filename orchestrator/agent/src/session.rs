@@ -16,7 +16,7 @@ use engine::{Engine, Lease};
 use gossip::GossipView;
 use model::{
     Availability, ErrorKind, HeartbeatRequest, IssueRequest, NodeDescription, NodeId, SessionId, SessionMessage,
-    SessionRequest, TlsInfo,
+    SessionRequest, TlsInfo, milliseconds,
 };
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -328,7 +328,6 @@ async fn beat(
 }
 
 fn heartbeat(session: &SessionId, gossip: &GossipView, lease: &Lease) -> HeartbeatRequest {
-    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     HeartbeatRequest {
         session_id: session.clone(),
         is_restarting: false,

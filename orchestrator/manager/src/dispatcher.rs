@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use engine::Lease;
 use model::{
     Cluster, HeartbeatRequest, HeartbeatResponse, NodeHealth, Role, SessionId, SessionMessage, SessionRequest,
-    SwarmError,
+    SwarmError, milliseconds,
 };
 use raft::Raft;
 use rand::RngExt;
@@ -106,10 +106,6 @@ impl Dispatcher {
         let factor = self.rng.lock().unwrap_or_else(PoisonError::into_inner).random_range(0.9..=1.1);
         period.mul_f64(factor)
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How often agents shall beat.

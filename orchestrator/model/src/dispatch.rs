@@ -1,6 +1,7 @@
 //! What agent and dispatcher say to each other.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,11 @@ pub struct SessionMessage {
     pub roots: Vec<String>,
     /// The authority (PEM) of the API's clients; sent to managers only.
     pub client_ca: Option<String>,
+}
+
+/// A time as messages carry it.
+pub fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Keeps a session alive.

@@ -26,7 +26,7 @@ pub use cluster::{
     OrchestrationConfig, RaftConfig, RemovedNode, SwarmSpec, TaskDefaults,
 };
 pub use control::{Caller, ControlRequest, ControlResponse, ReadPoint, Rotation};
-pub use dispatch::{HeartbeatRequest, HeartbeatResponse, ManagerPeer, SessionMessage, SessionRequest};
+pub use dispatch::{HeartbeatRequest, HeartbeatResponse, ManagerPeer, SessionMessage, SessionRequest, milliseconds};
 pub use error::{ErrorKind, SwarmError, with_causes};
 pub use id::{ClusterId, InvalidId, NodeId, RaftId, SessionId, base36_digits};
 pub use install::{InstallRequest, LeaseTerms, OnLapse, ServiceRefusal, ServiceReport, Supervision};
