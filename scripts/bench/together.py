@@ -21,6 +21,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import clouds
+
 CREATES, CALL, LEFT, WITHIN = 10, 0.1, 10, 2.0
 PROVIDERS = ["aws", "azure", "gcp"]
 # How a refusal for the rate looks in the log of each.
@@ -35,10 +37,7 @@ PACES = {
 
 def measure(options, root, target, again):
     """Starts a cloud after the other, and measures from a network that has it."""
-    # With the features of all else, or the clouds' libraries are compiled once more.
-    build = ["cargo", "build", "--quiet", "--workspace", "--features", "swarmup/clouds", "--example", "with_cloud"]
-    subprocess.run(build, cwd=root, check=True)
-    with_cloud = str(target / "debug/examples/with_cloud")
+    with_cloud = clouds.build(root, target)
     hosts = CREATES * sum(int(count) for count in options.machines.split("+"))
     swarmup = again[1].partition("=")[2]
     print(f"{hosts} hosts on {os.cpu_count()} cores, {CALL} s a call, swarmup is {swarmup}", flush=True)
