@@ -49,7 +49,7 @@ impl ReachabilityRecord {
                 _ = looks.tick() => {}
                 event = events.recv() => match event {
                     Ok(Event::NodeChanged(_)) => {}
-                    Ok(Event::NodeRemoved(_) | Event::ClusterChanged | Event::Committed { .. }) => continue,
+                    Ok(Event::NodeRemoved(_) | Event::ClusterChanged | Event::Work(_) | Event::Committed { .. }) => continue,
                     Err(WatchError::Lagged(missed)) => {
                         warn!(missed, "fell behind the store; starting from a new snapshot");
                         events = self.store.view_and_watch().1;

@@ -59,7 +59,7 @@ impl RoleReconciler {
                 }
                 event = events.recv() => match event {
                     Ok(Event::NodeChanged(_) | Event::NodeRemoved(_)) => is_dirty = true,
-                    Ok(Event::ClusterChanged | Event::Committed { .. }) => {}
+                    Ok(Event::ClusterChanged | Event::Work(_) | Event::Committed { .. }) => {}
                     Err(WatchError::Lagged(missed)) => {
                         warn!(missed, "fell behind the store; starting from a new snapshot");
                         events = self.store.view_and_watch().1;

@@ -21,7 +21,7 @@ pub(crate) async fn keep(store: &Store, tls: &TlsState, cancel: CancellationToke
         };
         match event {
             Ok(Event::ClusterChanged) => {}
-            Ok(Event::NodeChanged(_) | Event::NodeRemoved(_) | Event::Committed { .. }) => continue,
+            Ok(Event::NodeChanged(_) | Event::NodeRemoved(_) | Event::Work(_) | Event::Committed { .. }) => continue,
             Err(WatchError::Lagged(_)) => events = store.view_and_watch().1,
             Err(WatchError::Closed) => return Err(StoreClosed),
         }

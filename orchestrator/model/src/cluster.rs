@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterId, Meta, NodeId, RaftId, RootCa, Secret};
+use crate::{ClusterId, Driver, Meta, NodeId, RaftId, RootCa, Secret};
 
 /// The swarm as the store keeps it. There is exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,19 +233,7 @@ pub struct ExternalCa {
 pub struct TaskDefaults {
     /// The log driver of tasks that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_driver: Option<LogDriver>,
-}
-
-/// A log driver and its options.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct LogDriver {
-    /// Its name.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// Its options.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub options: BTreeMap<String, String>,
+    pub log_driver: Option<Driver>,
 }
 
 /// Encryption at rest.

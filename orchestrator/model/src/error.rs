@@ -72,6 +72,12 @@ impl SwarmError {
         Self::internal("rpc error: code = Unknown desc = update out of sequence")
     }
 
+    /// Another object has the name (Docker's words, status 409).
+    pub fn name_conflict(name: &str) -> Self {
+        let words = "rpc error: code = AlreadyExists desc = name conflicts with an existing object: service";
+        Self::new(ErrorKind::AlreadyExists, format!("{words} {name} already exists"))
+    }
+
     /// No quorum, no leader (Docker's words).
     pub fn no_leader() -> Self {
         Self::unavailable(

@@ -74,6 +74,8 @@ macro_rules! object_id {
 
 object_id!(NodeId, "a member of a swarm");
 object_id!(ClusterId, "a swarm");
+object_id!(ServiceId, "a service");
+object_id!(TaskId, "a task");
 object_id!(SessionId, "one session of an agent with the dispatcher");
 
 /// Names a member of the raft group. Random, never zero, never used again once the member is removed.

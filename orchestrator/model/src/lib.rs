@@ -7,6 +7,7 @@
 
 mod bootstrap;
 mod cluster;
+mod container_spec;
 mod control;
 mod dispatch;
 mod error;
@@ -15,30 +16,49 @@ mod install;
 mod issue;
 mod membership;
 mod meta;
+mod mount;
 mod node;
 mod root_ca;
 mod secret;
+mod service;
+mod task;
+mod task_spec;
 mod validate;
 
 pub use bootstrap::{BOOTSTRAP_FORMAT, Bootstrap, Host, RosterEntry, Seed};
 pub use cluster::{
-    CaConfig, Cluster, ClusterState, DispatcherConfig, EncryptionConfig, ExternalCa, GossipKey, JoinSecrets, LogDriver,
+    CaConfig, Cluster, ClusterState, DispatcherConfig, EncryptionConfig, ExternalCa, GossipKey, JoinSecrets,
     OrchestrationConfig, RaftConfig, RemovedNode, SwarmSpec, TaskDefaults,
+};
+pub use container_spec::{
+    ConfigReference, ContainerSpec, DnsConfig, FileTarget, HealthConfig, Privileges, SeccompOptions, SecretReference,
+    Ulimit,
 };
 pub use control::{Caller, ControlRequest, ControlResponse, ReadPoint, Rotation};
 pub use dispatch::{HeartbeatRequest, HeartbeatResponse, ManagerPeer, SessionMessage, SessionRequest, milliseconds};
 pub use error::{ErrorKind, SwarmError, with_causes};
-pub use id::{ClusterId, InvalidId, NodeId, RaftId, SessionId, base36_digits};
+pub use id::{ClusterId, InvalidId, NodeId, RaftId, ServiceId, SessionId, TaskId, base36_digits};
 pub use install::{InstallRequest, LeaseTerms, OnLapse, ServiceRefusal, ServiceReport, Supervision};
 pub use issue::{IssueRequest, IssueResponse, RootsRequest, RootsResponse};
 pub use membership::{JoinRaftRequest, JoinRaftResponse};
 pub use meta::{Meta, Version};
+pub use mount::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions};
 pub use node::{
     Availability, EngineDescription, Node, NodeDescription, NodeHealth, NodeSpec, NodeState, NodeStatus, Platform,
     Plugin, RaftMember, Resources, Role, TlsInfo,
 };
 pub use root_ca::{RootCa, RootRotation, Signer};
 pub use secret::Secret;
+pub use service::{
+    DEFAULT_MONITOR, EndpointSpec, FailureAction, GlobalMode, JobState, PortConfig, ReplicatedJobMode, ReplicatedMode,
+    Service, ServiceMode, ServiceSpec, ServiceState, UpdateConfig, UpdateOrder, UpdateState, UpdateStatus,
+};
+pub use task::{ContainerStatus, Task, TaskRecord, TaskState, TaskStatus};
+pub use task_spec::{
+    DEFAULT_RESTART_DELAY, DiscreteResource, Driver, GenericResource, Limits, NamedResource, NetworkAttachmentConfig,
+    Placement, PlacementPreference, Reservations, ResourceRequirements, RestartCondition, RestartPolicy, SpreadOver,
+    TaskSpec,
+};
 pub use validate::{is_valid_name, parse_cidr, validate_swarm_spec};
 
 /// Control traffic between nodes: raft, dispatcher, certificates (2377/tcp, as in Docker).

@@ -65,7 +65,7 @@ impl Store {
     /// The state now, and every change from then on.
     pub fn view_and_watch(&self) -> (Snapshot, Watch) {
         let current = self.current();
-        (Snapshot(Arc::clone(&current.state)), Watch(current.watchers.subscribe()))
+        (Snapshot(Arc::clone(&current.state)), Watch::new(current.watchers.subscribe()))
     }
 
     /// Runs transactions until cancelled; [`update`](Self::update) needs it, on every manager. One at a time.
@@ -126,10 +126,8 @@ impl StateMachine for Store {
             return Ok(false);
         };
         current.state = Arc::new(state);
-        for event in events {
-            // No watcher, nobody to tell.
-            drop(current.watchers.send(Told::Event(event)));
-        }
+        // No watcher, nobody to tell.
+        drop(current.watchers.send(Told::Events(events.into())));
         Ok(true)
     }
 

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use model::Meta;
+use imbl::{OrdMap, OrdSet};
+use model::{Meta, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub(crate) trait Table: Debug + Clone + Default + Send + Sync + 'static {
     /// The same, to be written by the store alone.
     fn meta_mut(object: &mut Self::Object) -> &mut Meta;
 
+    /// What follows from the version in which an object changes, where there is such a thing; `known` is what it was.
+    fn settle(_object: &mut Self::Object, _known: Option<&Arc<Self::Object>>, _version: Version) {}
+
     /// An object by its key.
     fn get(&self, key: &Self::Key) -> Option<&Arc<Self::Object>>;
 
@@ -41,7 +45,7 @@ pub(crate) trait Table: Debug + Clone + Default + Send + Sync + 'static {
     fn objects(&self) -> impl Iterator<Item = &Arc<Self::Object>>;
 
     /// The event of an object that was created or changed.
-    fn changed(key: &Self::Key) -> Event;
+    fn changed(object: &Self::Object) -> Event;
 
     /// The event of an object that was removed.
     fn removed(object: Arc<Self::Object>) -> Event;
@@ -55,4 +59,14 @@ pub(crate) enum Change<T: Table> {
     Put(T::Object),
     /// The object is gone.
     Remove(T::Key),
+}
+
+/// Takes an id out of an index, and its key with the last one.
+pub(crate) fn remove_from<K: Ord + Clone, I: Ord + Clone>(index: &mut OrdMap<K, OrdSet<I>>, key: &K, id: &I) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.remove(id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod cluster;
 mod node;
+mod service;
+mod task;
 
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use crate::table::{Change, Table};
 
 use cluster::ClusterTable;
 use node::NodeTable;
+use service::ServiceTable;
+use task::TaskTable;
 
 macro_rules! tables {
     ($($field:ident: $variant:ident($table:ty),)+) => {
@@ -82,16 +86,20 @@ macro_rules! tables {
 tables! {
     nodes: Node(NodeTable),
     cluster: Cluster(ClusterTable),
+    services: Service(ServiceTable),
+    tasks: Task(TaskTable),
 }
 
 fn apply<T: Table>(table: &mut T, change: Change<T>, version: Version, time: Timestamp) -> Option<Event> {
     match change {
         Change::Put(mut object) => {
-            let key = T::key(&object);
-            let created_at = table.get(&key).map_or(time, |known| T::meta(known).created_at);
+            let known = table.get(&T::key(&object));
+            let created_at = known.map_or(time, |known| T::meta(known).created_at);
+            T::settle(&mut object, known, version);
             *T::meta_mut(&mut object) = model::Meta { version, created_at, updated_at: time };
+            let event = T::changed(&object);
             table.put(Arc::new(object));
-            Some(T::changed(&key))
+            Some(event)
         }
         Change::Remove(key) => table.remove(&key).map(T::removed),
     }

@@ -3,6 +3,7 @@
 mod group;
 mod lookups;
 mod properties;
+mod services;
 mod transactions;
 mod watching;
 

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use model::{Node, NodeId};
+use model::{Node, NodeId, Service, ServiceId, Task, TaskId};
 use tokio::sync::broadcast;
 
-/// Events that a watcher may be behind: some thousand changes of nodes, well below a megabyte.
-pub(crate) const WATCH_CAPACITY: usize = 4096;
+/// Entries that a watcher may be behind. The events of an entry are one message, however many they are, so that a
+/// large change makes nobody fall behind by itself.
+pub(crate) const WATCH_CAPACITY: usize = 1024;
 
 /// A change, after it was applied. Events only mark what to look at: the truth is in the next view.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A node was created or changed.
     NodeChanged(NodeId),
@@ -20,6 +21,8 @@ pub enum Event {
     NodeRemoved(Arc<Node>),
     /// The swarm was created, or its settings or keys changed.
     ClusterChanged,
+    /// What is to be done changed.
+    Work(WorkEvent),
     /// All changes of one entry have been told.
     Committed {
         /// The entry's index.
@@ -27,11 +30,31 @@ pub enum Event {
     },
 }
 
+/// A change of services and tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkEvent {
+    /// A service was created or changed.
+    ServiceChanged(ServiceId),
+    /// A service was removed; this is what it was.
+    ServiceRemoved(Arc<Service>),
+    /// A task was created or changed.
+    TaskChanged {
+        /// The task.
+        task: TaskId,
+        /// Its service.
+        service: ServiceId,
+        /// Its node, once it has one.
+        node: Option<NodeId>,
+    },
+    /// A task was removed; this is what it was.
+    TaskRemoved(Arc<Task>),
+}
+
 /// Why a watch has no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
-    /// The watcher was too slow by so many events, or (zero) a snapshot replaced the state: take a new view and watch.
-    #[error("fell behind the store by {0} events")]
+    /// The watcher was too slow by so many entries, or (zero) a snapshot replaced the state: take a new view and watch.
+    #[error("fell behind the store by {0} entries")]
     Lagged(u64),
     /// The store is gone.
     #[error("the store has stopped")]
@@ -41,27 +64,42 @@ pub enum WatchError {
 /// What the store tells its watchers.
 #[derive(Debug, Clone)]
 pub(crate) enum Told {
-    /// An event.
-    Event(Event),
+    /// The events of an entry, in order.
+    Events(Arc<[Event]>),
     /// The state was replaced: events do not lead to it.
     Replaced,
 }
 
 /// Events since the snapshot it came with.
 #[derive(Debug)]
-pub struct Watch(pub(crate) broadcast::Receiver<Told>);
+pub struct Watch {
+    told: broadcast::Receiver<Told>,
+    /// The events of the entry at hand, and how many of them were given out.
+    at_hand: (Arc<[Event]>, usize),
+}
 
 impl Watch {
+    pub(crate) fn new(told: broadcast::Receiver<Told>) -> Self {
+        Self { told, at_hand: (Arc::default(), 0) }
+    }
+
     /// The next event. Cancel-safe.
     ///
     /// # Errors
     /// There is a gap: the watcher takes a new view and watch. Or the store is gone.
     pub async fn recv(&mut self) -> Result<Event, WatchError> {
-        match self.0.recv().await {
-            Ok(Told::Event(event)) => Ok(event),
-            Ok(Told::Replaced) => Err(WatchError::Lagged(0)),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Err(WatchError::Lagged(missed)),
-            Err(broadcast::error::RecvError::Closed) => Err(WatchError::Closed),
+        loop {
+            let (events, given) = &mut self.at_hand;
+            if let Some(event) = events.get(*given) {
+                *given += 1;
+                return Ok(event.clone());
+            }
+            match self.told.recv().await {
+                Ok(Told::Events(events)) => self.at_hand = (events, 0),
+                Ok(Told::Replaced) => return Err(WatchError::Lagged(0)),
+                Err(broadcast::error::RecvError::Lagged(missed)) => return Err(WatchError::Lagged(missed)),
+                Err(broadcast::error::RecvError::Closed) => return Err(WatchError::Closed),
+            }
         }
     }
 }

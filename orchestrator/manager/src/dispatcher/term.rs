@@ -90,7 +90,7 @@ impl DispatcherTerm {
                 event = events.recv() => match event {
                     Ok(Event::Committed { .. }) => self.show(self.store.view()),
                     Ok(Event::NodeRemoved(node)) => self.sessions().forget(&node.id),
-                    Ok(Event::NodeChanged(_) | Event::ClusterChanged) => {}
+                    Ok(Event::NodeChanged(_) | Event::ClusterChanged | Event::Work(_)) => {}
                     Err(WatchError::Lagged(missed)) => {
                         warn!(missed, "fell behind the store; starting from a new snapshot");
                         let (view, fresh) = self.store.view_and_watch();

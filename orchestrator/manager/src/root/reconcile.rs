@@ -40,7 +40,7 @@ impl RootReconciler {
             };
             match event {
                 Ok(Event::NodeChanged(_) | Event::NodeRemoved(_) | Event::ClusterChanged) => is_dirty = true,
-                Ok(Event::Committed { .. }) => {}
+                Ok(Event::Work(_) | Event::Committed { .. }) => {}
                 Err(WatchError::Lagged(missed)) => {
                     warn!(missed, "fell behind the store; starting from a new snapshot");
                     events = self.store.view_and_watch().1;

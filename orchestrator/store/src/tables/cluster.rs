@@ -43,7 +43,7 @@ impl Table for ClusterTable {
         self.0.iter()
     }
 
-    fn changed((): &()) -> Event {
+    fn changed(_: &Cluster) -> Event {
         Event::ClusterChanged
     }
 

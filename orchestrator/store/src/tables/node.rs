@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use model::{Meta, Node, NodeId, RaftId, Role, SwarmError, Version};
 
-use crate::table::Table;
+use crate::table::{Table, remove_from};
 use crate::{Event, Snapshot, Transaction};
 
 /// The nodes and their indexes.
@@ -69,8 +69,8 @@ impl Table for NodeTable {
         self.nodes.values()
     }
 
-    fn changed(id: &NodeId) -> Event {
-        Event::NodeChanged(id.clone())
+    fn changed(node: &Node) -> Event {
+        Event::NodeChanged(node.id.clone())
     }
 
     fn removed(node: Arc<Node>) -> Event {
@@ -149,13 +149,4 @@ impl Transaction {
 
 fn hostname(node: &Node) -> Option<&str> {
     node.state.description.as_ref().map(|description| description.hostname.as_str())
-}
-
-fn remove_from<K: Ord + Clone>(index: &mut OrdMap<K, OrdSet<NodeId>>, key: &K, id: &NodeId) {
-    if let Some(ids) = index.get_mut(key) {
-        ids.remove(id);
-        if ids.is_empty() {
-            index.remove(key);
-        }
-    }
 }

@@ -34,7 +34,7 @@ async fn a_watcher_that_falls_behind_is_told_and_starts_again() {
     let running = Running::new();
     running.create(1).await;
     let (_, mut watch) = running.store.view_and_watch();
-    for number in 0..WATCH_CAPACITY {
+    for number in 0..=WATCH_CAPACITY {
         let value = number.to_string();
         let change = running
             .store
@@ -46,7 +46,7 @@ async fn a_watcher_that_falls_behind_is_told_and_starts_again() {
 
     assert!(matches!(lagged, Err(WatchError::Lagged(missed)) if missed > 0), "{lagged:?}");
     let (view, mut watch) = running.store.view_and_watch();
-    assert_eq!(view.node(&node_id(1)).unwrap().spec.labels, label("n", &(WATCH_CAPACITY - 1).to_string()));
+    assert_eq!(view.node(&node_id(1)).unwrap().spec.labels, label("n", &WATCH_CAPACITY.to_string()));
     running.create(2).await;
     assert_eq!(watch.recv().await, Ok(Event::NodeChanged(node_id(2))));
 }

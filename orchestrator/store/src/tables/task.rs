@@ -1,0 +1,153 @@
+//! Tasks: by id, by service and by node.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use model::{Meta, NodeId, ServiceId, SwarmError, Task, TaskId, TaskRecord};
+
+use crate::table::{Table, remove_from};
+use crate::{Event, Snapshot, Transaction, WorkEvent};
+
+/// The tasks and their indexes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TaskTable {
+    tasks: OrdMap<TaskId, Arc<Task>>,
+    by_service: OrdMap<ServiceId, OrdSet<TaskId>>,
+    by_node: OrdMap<NodeId, OrdSet<TaskId>>,
+}
+
+impl Table for TaskTable {
+    type Key = TaskId;
+    type Object = Task;
+
+    const KIND: &'static str = "task";
+
+    fn key(task: &Task) -> TaskId {
+        task.id.clone()
+    }
+
+    fn meta(task: &Task) -> &Meta {
+        &task.meta
+    }
+
+    fn meta_mut(task: &mut Task) -> &mut Meta {
+        &mut task.meta
+    }
+
+    fn get(&self, id: &TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(id)
+    }
+
+    fn put(&mut self, task: Arc<Task>) {
+        // Most changes are of the state alone, which no index goes by.
+        if !self.tasks.get(&task.id).is_some_and(|known| is_indexed_alike(known, &task)) {
+            self.remove(&task.id);
+            self.by_service.entry(task.state.service_id.clone()).or_default().insert(task.id.clone());
+            if let Some(node) = &task.state.node_id {
+                self.by_node.entry(node.clone()).or_default().insert(task.id.clone());
+            }
+        }
+        self.tasks.insert(task.id.clone(), task);
+    }
+
+    fn remove(&mut self, id: &TaskId) -> Option<Arc<Task>> {
+        let task = self.tasks.remove(id)?;
+        remove_from(&mut self.by_service, &task.state.service_id, id);
+        if let Some(node) = &task.state.node_id {
+            remove_from(&mut self.by_node, node, id);
+        }
+        Some(task)
+    }
+
+    fn objects(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.values()
+    }
+
+    fn changed(task: &Task) -> Event {
+        let TaskRecord { service_id, node_id, .. } = &task.state;
+        Event::Work(WorkEvent::TaskChanged {
+            task: task.id.clone(),
+            service: service_id.clone(),
+            node: node_id.clone(),
+        })
+    }
+
+    fn removed(task: Arc<Task>) -> Event {
+        Event::Work(WorkEvent::TaskRemoved(task))
+    }
+}
+
+/// Looking tasks up.
+impl Snapshot {
+    /// A task by its id.
+    pub fn task(&self, id: &TaskId) -> Option<&Arc<Task>> {
+        self.tables().tasks.tasks.get(id)
+    }
+
+    /// All tasks, in the order of their ids.
+    pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tables().tasks.tasks.values()
+    }
+
+    /// The tasks of a service, those that have ended too.
+    pub fn tasks_of_service(&self, service: &ServiceId) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks_in(self.tables().tasks.by_service.get(service))
+    }
+
+    /// The tasks of a node, those that have ended too.
+    pub fn tasks_of_node(&self, node: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks_in(self.tables().tasks.by_node.get(node))
+    }
+
+    fn tasks_in<'s>(&'s self, ids: Option<&'s OrdSet<TaskId>>) -> impl Iterator<Item = &'s Arc<Task>> {
+        ids.into_iter().flatten().filter_map(|id| self.task(id))
+    }
+}
+
+/// Changing tasks.
+impl Transaction {
+    /// Adds a task. Version and times are set by the store.
+    ///
+    /// # Errors
+    /// There is a task of this id.
+    pub fn create_task(&mut self, task: Task) -> Result<(), SwarmError> {
+        self.create::<TaskTable>(task)
+    }
+
+    /// Changes a task. A change that changes nothing is none. Neither the observed nor the wanted state goes back: such a
+    /// change is refused.
+    ///
+    /// # Errors
+    /// There is no such task, or one of its states would go back.
+    pub fn update_task(&mut self, id: &TaskId, change: impl FnOnce(&mut Task)) -> Result<(), SwarmError> {
+        let mut goes_back = None;
+        self.update::<TaskTable>(id, None, |task| {
+            let before = (task.state.status.state, task.state.desired);
+            let kept = task.clone();
+            change(task);
+            let after = (task.state.status.state, task.state.desired);
+            if after.0 < before.0 || after.1 < before.1 {
+                goes_back = Some((before, after));
+                *task = kept;
+            }
+        })?;
+        match goes_back {
+            None => Ok(()),
+            Some((before, after)) => {
+                Err(SwarmError::internal(format!("task {id} cannot go back from {before:?} to {after:?}")))
+            }
+        }
+    }
+
+    /// Removes a task.
+    ///
+    /// # Errors
+    /// There is no such task.
+    pub fn remove_task(&mut self, id: &TaskId) -> Result<(), SwarmError> {
+        self.remove::<TaskTable>(id)
+    }
+}
+
+fn is_indexed_alike(known: &Task, task: &Task) -> bool {
+    known.state.service_id == task.state.service_id && known.state.node_id == task.state.node_id
+}
