@@ -5,26 +5,40 @@
 //!     ▲  └─ heartbeats: scheduling delay, who is dead in gossip
 //!  renewal ── a new key and certificate, kept by the node before it is used ──> view: role, certificate
 //!  gossip  ── keys and roster from the session ──> who is alive
+//!  worker  ── tasks from the session ──> a runner each ──> containers; their states go back to the managers
 //! ```
 //!
 //! Rules kept here: a key is born on the node that uses it; the managers' word counts, gossip only reports; whatever
-//! fails is tried again with a growing pause. Deliberately absent: tasks, and any state on disk, which is the node's.
+//! fails is tried again with a growing pause. Deliberately absent: containers, which an [`Executor`] runs, and any state on
+//! disk, which is the node's.
 
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod controller;
 mod join;
+mod refusal;
 mod remotes;
 mod renew;
+mod runner;
 mod session;
+mod statuses;
+mod task;
+#[cfg(test)]
+mod tests;
+mod worker;
 
+pub use controller::{Controller, Executor, KeptTask, TaskFailure, TaskKeeper};
 pub use join::{JoinOrder, Joined, join};
+pub use refusal::RefusingExecutor;
 pub use remotes::Remote;
+pub use task::{Step, next_step};
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use engine::Engine;
@@ -34,7 +48,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rpc::{Connector, Identity, TlsState};
 use tokio::net::UdpSocket;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -42,6 +56,8 @@ use tracing::{error, warn};
 use remotes::Remotes;
 use renew::Renewal;
 use session::SessionLoop;
+use statuses::Statuses;
+use worker::Worker;
 
 /// Keeps a new identity, and whom to trust, where they survive a crash, before the managers hear of them.
 #[async_trait]
@@ -114,6 +130,10 @@ pub struct AgentParts {
     pub farewell: watch::Receiver<Farewell>,
     /// Keeps new identities.
     pub keeper: Arc<dyn IdentityKeeper>,
+    /// Runs the containers of tasks.
+    pub executor: Arc<dyn Executor>,
+    /// Keeps the tasks over restarts.
+    pub task_keeper: Arc<dyn TaskKeeper>,
     /// The key in use was not born here: replace it as soon as a session stands.
     pub is_first_key: bool,
     /// The wall clock.
@@ -141,6 +161,7 @@ pub enum AgentEnd {
 #[derive(Debug)]
 pub struct Agent {
     session: SessionLoop,
+    worker: Worker,
     renewal: Renewal,
     gossip: Gossip,
     feed: GossipFeed,
@@ -154,6 +175,7 @@ impl Agent {
     pub fn new(parts: AgentParts) -> Self {
         let mut rng = parts.rng;
         let farewell = parts.farewell.clone();
+        let clock = Arc::clone(&parts.clock);
         let view = watch::Sender::new(AgentView {
             manager: None,
             message: None,
@@ -182,6 +204,15 @@ impl Agent {
             rng: StdRng::from_rng(&mut rng),
         };
         let receiver = view.subscribe();
+        let statuses = Arc::new(Statuses::default());
+        let (work, messages) = mpsc::channel(worker::MESSAGES);
+        let worker = Worker {
+            executor: parts.executor,
+            keeper: parts.task_keeper,
+            statuses: Arc::clone(&statuses),
+            messages,
+            clock: Arc::clone(&clock),
+        };
         let session = SessionLoop {
             node_id: parts.node_id,
             addr: parts.advertise,
@@ -194,9 +225,11 @@ impl Agent {
             gossip: liveness.clone(),
             farewell: parts.farewell,
             view,
+            work,
+            statuses,
             rng,
         };
-        Self { session, renewal, gossip, feed, farewell, view: receiver, liveness }
+        Self { session, worker, renewal, gossip, feed, farewell, view: receiver, liveness }
     }
 
     /// What the agent knows.
@@ -209,11 +242,12 @@ impl Agent {
         self.liveness.clone()
     }
 
-    /// Runs session, renewal and gossip until cancelled, or until the swarm has removed the node.
+    /// Runs session, tasks, renewal and gossip until cancelled, or until the swarm has removed the node. Containers go on
+    /// without the agent, unless the node has left or was removed: then none is left on return.
     pub async fn run(self, cancel: CancellationToken) -> AgentEnd {
         let token = cancel.child_token();
         let mut rest = JoinSet::new();
-        let (renewal, gossip, feed, farewell) = (self.renewal, self.gossip, self.feed, self.farewell);
+        let (renewal, gossip, feed, farewell) = (self.renewal, self.gossip, self.feed, self.farewell.clone());
         let (renewal_token, gossip_token, feed_token) = (token.clone(), token.clone(), token.clone());
         rest.spawn(async move { renewal.run(renewal_token).await });
         rest.spawn(async move {
@@ -226,7 +260,16 @@ impl Agent {
         });
         rest.spawn(async move { feed.run(feed_token).await });
 
+        let is_removed = Arc::new(AtomicBool::new(false));
+        let (worker, worker_token, last_word) = (self.worker, token.clone(), self.farewell.clone());
+        let leaves = {
+            let is_removed = Arc::clone(&is_removed);
+            move || is_removed.load(Ordering::Relaxed) || *last_word.borrow() == Farewell::Leave
+        };
+        rest.spawn(async move { worker.run(worker_token, leaves).await });
+
         let end = self.session.run(cancel).await;
+        is_removed.store(end.is_some(), Ordering::Relaxed);
         token.cancel();
         while let Some(ended) = rest.join_next().await {
             if let Err(error) = ended {

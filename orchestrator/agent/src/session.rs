@@ -15,20 +15,21 @@ use std::time::Duration;
 use engine::{Engine, Lease};
 use gossip::GossipView;
 use model::{
-    Availability, ErrorKind, HeartbeatRequest, IssueRequest, NodeDescription, NodeId, SessionId, SessionMessage,
-    SessionRequest, TlsInfo, milliseconds,
+    AssignmentsMessage, AssignmentsRequest, Availability, ErrorKind, HeartbeatRequest, IssueRequest, NodeDescription,
+    NodeId, SessionId, SessionMessage, SessionRequest, TlsInfo, milliseconds,
 };
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rpc::{CertificatesClient, Connector, DispatcherClient, SessionMessages, TlsState, Trust};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
 use crate::remotes::{Remote, Remotes};
+use crate::statuses::Statuses;
 use crate::{AgentView, Farewell, IdentityKeeper};
 
 /// How long a manager has to open a session, and to answer a heartbeat.
@@ -55,6 +56,10 @@ pub(crate) struct SessionLoop {
     pub(crate) gossip: watch::Receiver<GossipView>,
     pub(crate) farewell: watch::Receiver<Farewell>,
     pub(crate) view: watch::Sender<AgentView>,
+    /// Where assignments go.
+    pub(crate) work: mpsc::Sender<AssignmentsMessage>,
+    /// What is known of the tasks, to be told.
+    pub(crate) statuses: Arc<Statuses>,
     pub(crate) rng: StdRng,
 }
 
@@ -171,6 +176,9 @@ impl SessionLoop {
         view.mark_changed();
         let lease = Arc::clone(self.engine.lease());
         let mut beats = std::pin::pin!(beat(client, session, gossip, &lease, tls.subscribe(), first_beat));
+        let mut assignments = std::pin::pin!(assign(client, session, self.work.clone()));
+        let statuses = Arc::clone(&self.statuses);
+        let mut reports = std::pin::pin!(statuses.report(client, session));
         let mut describe = tokio::time::interval_at(Instant::now() + DESCRIBE, DESCRIBE);
         loop {
             tokio::select! {
@@ -179,6 +187,8 @@ impl SessionLoop {
                     return Ended::Cancelled;
                 }
                 ended = &mut beats => return ended,
+                ended = &mut assignments => return ended,
+                status = &mut reports => return ended_by(&status),
                 // Cancel-safe: a message is either returned or still in the stream.
                 message = messages.message() => match message {
                     Ok(Some(message)) => if let Err(ended) = self.take(remote, message).await {
@@ -323,6 +333,31 @@ async fn beat(
             }
             Ok(Err(status)) => return ended_by(&status),
             Err(_elapsed) => return Ended::Broken("a heartbeat was not answered in time".to_owned()),
+        }
+    }
+}
+
+/// Takes the node's tasks for as long as the stream lasts. A manager of a version that has no tasks has none to give.
+async fn assign(client: &DispatcherClient, session: &SessionId, work: mpsc::Sender<AssignmentsMessage>) -> Ended {
+    let mut assignments = match client.assignments(AssignmentsRequest { session_id: session.clone() }).await {
+        Ok(assignments) => assignments,
+        Err(status) if status.code() == Code::Unimplemented => std::future::pending().await,
+        Err(status) => return ended_by(&status),
+    };
+    let mut at = 0;
+    loop {
+        match assignments.message().await {
+            Ok(Some(message)) if message.applies_to != at => {
+                return Ended::Broken("a part of the assignments is missing".to_owned());
+            }
+            Ok(Some(message)) => {
+                at = message.results_in;
+                if work.send(message).await.is_err() {
+                    return Ended::Cancelled;
+                }
+            }
+            Ok(None) => return Ended::Broken("the manager ended the assignments".to_owned()),
+            Err(status) => return ended_by(&status),
         }
     }
 }

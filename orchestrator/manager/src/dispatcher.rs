@@ -4,10 +4,16 @@
 //! A session is a stream: its first message goes out at once, another at every change that concerns the node. It
 //! ends when the agent is gone, when the node opens another one, when the node is removed, or with the term.
 //!
-//! Reads the swarm, nodes. Writes status and description of nodes. Never a role, a spec or a membership.
+//! A node's tasks come in a stream of their own, which belongs to its session; what it observed of them goes to the store
+//! as it comes.
+//!
+//! Reads the swarm, nodes, tasks. Writes status and description of nodes, and what is observed of tasks. Never a role, a
+//! spec, a membership or a wish.
 
 mod announce;
+mod assignments;
 mod down;
+mod reports;
 mod sessions;
 mod statuses;
 mod term;
@@ -21,13 +27,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine::Lease;
 use model::{
-    Cluster, HeartbeatRequest, HeartbeatResponse, NodeHealth, Role, SessionId, SessionMessage, SessionRequest,
-    SwarmError, milliseconds,
+    AssignmentsRequest, Cluster, HeartbeatRequest, HeartbeatResponse, NodeHealth, Role, SessionId, SessionMessage,
+    SessionRequest, SwarmError, TaskReports, milliseconds,
 };
 use raft::Raft;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rpc::{DispatcherService, PeerIdentity, SessionStream};
+use rpc::{AssignmentStream, DispatcherService, PeerIdentity, SessionStream};
 use store::Store;
 use tokio::time::Instant;
 use tonic::Status;
@@ -134,6 +140,14 @@ impl DispatcherService for Dispatcher {
         let period = self.store.view().cluster().map_or(DEFAULT_PERIOD, |cluster| heartbeat_period(cluster));
         let period_ms = milliseconds(self.spread(period));
         Ok(HeartbeatResponse { period_ms, lease_left_ms: self.lease.left().map(milliseconds) })
+    }
+
+    async fn assignments(&self, caller: PeerIdentity, request: AssignmentsRequest) -> Result<AssignmentStream, Status> {
+        self.term()?.assign(&caller.node_id, &request.session_id).map_err(rpc::to_status)
+    }
+
+    async fn report_tasks(&self, caller: PeerIdentity, reports: TaskReports) -> Result<(), Status> {
+        self.term()?.report(&caller.node_id, reports).await.map_err(rpc::to_status)
     }
 }
 

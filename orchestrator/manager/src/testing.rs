@@ -1,5 +1,6 @@
 //! Objects for the tests of this crate.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use ca::Authority;
 use jiff::Timestamp;
 use model::{
     Availability, Cluster, ClusterId, ClusterState, JoinSecrets, Meta, NodeId, RaftId, Role, RootCa, RosterEntry, Seed,
-    SwarmSpec,
+    ServiceId, SwarmSpec, Task, TaskId, TaskRecord, TaskSpec, TaskState, TaskStatus,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -103,4 +104,28 @@ pub(crate) fn cluster(seed: u64) -> Cluster {
             subnet_size: 24,
         },
     }
+}
+
+/// A node's id, another one for each number.
+pub(crate) fn node_id(number: u64) -> NodeId {
+    NodeId::generate(&mut StdRng::seed_from_u64(number))
+}
+
+/// A task that is assigned and wanted to run, without a node, of one and the same service.
+pub(crate) fn task(number: u64) -> Task {
+    let state = TaskRecord {
+        service_id: ServiceId::generate(&mut StdRng::seed_from_u64(0)),
+        service_name: "web".to_owned(),
+        service_labels: BTreeMap::new(),
+        spec_revision: 0,
+        slot: number,
+        job_iteration: None,
+        node_id: None,
+        desired: TaskState::Running,
+        status: TaskStatus::new(TaskState::Assigned, "", Timestamp::UNIX_EPOCH),
+        ports: Vec::new(),
+        log_driver: None,
+    };
+    let id = TaskId::generate(&mut StdRng::seed_from_u64(number));
+    Task { id, meta: Meta::default(), spec: TaskSpec::default(), state }
 }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod assignment;
 mod bootstrap;
 mod cluster;
 mod container_spec;
@@ -25,6 +26,7 @@ mod task;
 mod task_spec;
 mod validate;
 
+pub use assignment::{AssignmentChange, AssignmentsMessage, AssignmentsRequest, TaskReport, TaskReports};
 pub use bootstrap::{BOOTSTRAP_FORMAT, Bootstrap, Host, RosterEntry, Seed};
 pub use cluster::{
     CaConfig, Cluster, ClusterState, DispatcherConfig, EncryptionConfig, ExternalCa, GossipKey, JoinSecrets,

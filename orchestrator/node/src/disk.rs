@@ -6,6 +6,7 @@
 //! lock.json       on a manager that locks itself: what the keys are sealed with, sealed with the unlock key
 //! genesis.json    the bootstrap file or the new swarm's seed, until the swarm stands
 //! api.json        what a manager serves 2376 with, for the time that it is locked
+//! tasks/          the tasks that the node has (`task_records.rs`)
 //! acquaintance.json   the members that the managers named last, and the keys of the gossip
 //! raft/           the sealed log and its key        raft.former/  those of a group that began anew without this node
 //! ../bootstrap-nonces   of bootstrap files that were used; stays when the node leaves
@@ -267,7 +268,8 @@ impl Disk {
     }
 }
 
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DiskError {
+/// What a refusal of the system says.
+pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DiskError {
     let path = path.to_owned();
     move |source| DiskError::Io { action, path, source }
 }

@@ -12,6 +12,7 @@
 //!       sealing    the keys follow the swarm's unlock key
 //! facade     the door for the Engine API          shared: what the node shows
 //! disk       what survives a restart              record: the same in memory
+//!   task_records   the tasks that the node has
 //!   keyring    the keys, in the clear or locked                        acquaintance: who the others are
 //! ```
 
@@ -40,6 +41,7 @@ mod runtime;
 mod sealing;
 mod settings;
 mod shared;
+mod task_records;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod words;

@@ -128,7 +128,7 @@ impl Member {
     pub(crate) async fn run(mut self, commands: &mut mpsc::Receiver<Command>, cancel: CancellationToken) -> MemberEnd {
         let agent = self.agent.take().expect("a member is run once, with the agent it was built with");
         let token = self.agent_token.clone();
-        self.tasks.spawn(async move { Ended::Agent(agent.run(token).await) });
+        self.tasks.spawn(async move { Ended::Agent(Box::pin(agent.run(token)).await) });
         self.is_agent_running = true;
         if let Some(guard) = self.guard.take() {
             let (view, token) = (self.view.clone(), self.agent_token.clone());

@@ -80,6 +80,7 @@ impl NodeRuntime {
         let parts = Parts {
             hostname: settings.hostname,
             engine: settings.engine,
+            executor: settings.executor,
             clock: settings.clock,
             raft_settings: settings.raft,
             api_tls: watch::Sender::new(None),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agent::Executor;
 use engine::Engine;
 use raft::RaftSettings;
 use rand::SeedableRng;
@@ -26,6 +27,8 @@ pub struct NodeSettings {
     pub hostname: String,
     /// The machine and its events.
     pub engine: Arc<Engine>,
+    /// Runs the containers of tasks.
+    pub executor: Arc<dyn Executor>,
     /// The wall clock.
     pub clock: Clock,
     /// Seeded by the system: ids, secrets and nonces are drawn from it.
@@ -62,6 +65,7 @@ impl Ending {
 pub(crate) struct Parts {
     pub(crate) hostname: String,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) executor: Arc<dyn Executor>,
     pub(crate) clock: Clock,
     pub(crate) raft_settings: RaftSettings,
     pub(crate) api_tls: watch::Sender<Option<ApiTls>>,

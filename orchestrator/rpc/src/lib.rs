@@ -38,9 +38,9 @@ pub use peer::{PeerIdentity, peer};
 pub use pinned::{PinError, fetch_root};
 pub use serve::{ServeError, serve};
 pub use services::{
-    CertificatesClient, CertificatesService, ControlCall, ControlClient, ControlService, DispatcherClient,
-    DispatcherService, Endpoint, MembershipClient, MembershipService, RaftCall, RaftClient, RaftReply, RaftService,
-    Server, SessionMessages, SessionStream, certificates_server, control_server, dispatcher_server, membership_server,
-    raft_server,
+    AssignmentStream, Assignments, CertificatesClient, CertificatesService, ControlCall, ControlClient, ControlService,
+    DispatcherClient, DispatcherService, Endpoint, MembershipClient, MembershipService, RaftCall, RaftClient,
+    RaftReply, RaftService, Server, SessionMessages, SessionStream, certificates_server, control_server,
+    dispatcher_server, membership_server, raft_server,
 };
 pub use status::{from_status, is_answer, leader_of, not_leader, to_status};

@@ -30,7 +30,10 @@ use crate::peer::{Access, PeerIdentity};
 
 pub use certificates::{CertificatesClient, CertificatesService, certificates_server};
 pub use control::{ControlCall, ControlClient, ControlService, control_server};
-pub use dispatcher::{DispatcherClient, DispatcherService, SessionMessages, SessionStream, dispatcher_server};
+pub use dispatcher::{
+    AssignmentStream, Assignments, DispatcherClient, DispatcherService, SessionMessages, SessionStream,
+    dispatcher_server,
+};
 pub use membership::{MembershipClient, MembershipService, membership_server};
 pub use raft::{RaftCall, RaftClient, RaftReply, RaftService, raft_server};
 

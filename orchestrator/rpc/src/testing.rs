@@ -9,9 +9,9 @@ use bytes::Bytes;
 use ca::{Authority, KeyPair, NodeSubject};
 use jiff::Timestamp;
 use model::{
-    ClusterId, ControlResponse, HeartbeatRequest, HeartbeatResponse, IssueRequest, IssueResponse, JoinRaftRequest,
-    JoinRaftResponse, NodeId, RaftId, ReadPoint, Role, RootsResponse, SessionId, SessionMessage, SessionRequest,
-    SwarmError,
+    AssignmentsMessage, AssignmentsRequest, ClusterId, ControlResponse, HeartbeatRequest, HeartbeatResponse,
+    IssueRequest, IssueResponse, JoinRaftRequest, JoinRaftResponse, NodeId, RaftId, ReadPoint, Role, RootsResponse,
+    SessionId, SessionMessage, SessionRequest, SwarmError, TaskReports,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -21,9 +21,9 @@ use tonic::Status;
 use tonic::service::Routes;
 
 use crate::{
-    CertificatesService, Channel, Connector, ControlCall, ControlService, DispatcherService, Identity,
-    MembershipService, PeerIdentity, RaftCall, RaftClient, RaftReply, RaftService, SessionStream, TlsState, Trust,
-    certificates_server, control_server, dispatcher_server, membership_server, raft_server, serve,
+    AssignmentStream, CertificatesService, Channel, Connector, ControlCall, ControlService, DispatcherService,
+    Identity, MembershipService, PeerIdentity, RaftCall, RaftClient, RaftReply, RaftService, SessionStream, TlsState,
+    Trust, certificates_server, control_server, dispatcher_server, membership_server, raft_server, serve,
 };
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
@@ -223,6 +223,15 @@ impl DispatcherService for Desk {
 
     async fn heartbeat(&self, _: PeerIdentity, _: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
         Ok(HeartbeatResponse { period_ms: 5000, lease_left_ms: None })
+    }
+
+    async fn assignments(&self, _: PeerIdentity, _: AssignmentsRequest) -> Result<AssignmentStream, Status> {
+        let first = AssignmentsMessage { applies_to: 0, results_in: 1, is_continued: false, changes: Vec::new() };
+        Ok(Box::pin(futures_util::stream::once(async { Ok(first) })))
+    }
+
+    async fn report_tasks(&self, _: PeerIdentity, _: TaskReports) -> Result<(), Status> {
+        Ok(())
     }
 }
 

@@ -50,6 +50,11 @@ impl Transaction {
         Snapshot(Arc::clone(&self.state))
     }
 
+    /// The leader's time, which what this changes will have.
+    pub fn time(&self) -> Timestamp {
+        self.state.time
+    }
+
     /// Ends the transaction.
     pub(crate) fn finish(self) -> Result<Changed, SwarmError> {
         if self.bytes > MAX_TRANSACTION_BYTES {

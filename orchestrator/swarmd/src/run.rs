@@ -115,6 +115,7 @@ async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) 
     };
     let engine = Arc::new(Engine::open(engine, &mut rng).context("failed to open the engine")?);
     let runtime = NodeRuntime::new(NodeSettings {
+        executor: Arc::new(agent::RefusingExecutor),
         data_dir: settings.data_dir.clone(),
         run_dir: settings.run_dir.clone(),
         hostname: settings.hostname.clone(),

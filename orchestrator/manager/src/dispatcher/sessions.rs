@@ -1,10 +1,12 @@
 //! The sessions of one leader's term: who is there, and who has gone quiet. Pure: the time is handed in.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gossip::{GossipView, PeerState};
 use model::{HeartbeatRequest, NodeId, SessionId, SwarmError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +25,8 @@ struct Entry {
     session: SessionId,
     /// Cancelled when the session is replaced or forgotten, so that its stream ends.
     over: CancellationToken,
+    /// Told that the node's tasks changed; there is one listener.
+    work: Arc<Notify>,
     last_heard: Instant,
     ended: Option<Instant>,
     restart_announced: Option<Instant>,
@@ -76,6 +80,7 @@ impl Sessions {
         let entry = Entry {
             session,
             over: over.clone(),
+            work: Arc::new(Notify::new()),
             last_heard: now,
             ended: None,
             restart_announced: None,
@@ -104,6 +109,34 @@ impl Sessions {
         entry.scheduling_delay = Duration::from_millis(beat.scheduling_delay_ms);
         entry.gossip_dead = beat.gossip_dead;
         Ok(())
+    }
+
+    /// The end of a node's present session, and what tells that its tasks changed.
+    pub(crate) fn work_of(
+        &self,
+        node: &NodeId,
+        session: &SessionId,
+    ) -> Result<(CancellationToken, Arc<Notify>), SwarmError> {
+        let entry = self.current(node, session)?;
+        Ok((entry.over.clone(), Arc::clone(&entry.work)))
+    }
+
+    /// Refuses what comes in a session that is not the node's present one.
+    pub(crate) fn check(&self, node: &NodeId, session: &SessionId) -> Result<(), SwarmError> {
+        self.current(node, session).map(drop)
+    }
+
+    fn current(&self, node: &NodeId, session: &SessionId) -> Result<&Entry, SwarmError> {
+        let entry = self.entries.get(node).filter(|entry| entry.session == *session && entry.ended.is_none());
+        entry.ok_or_else(|| not_found("session invalid"))
+    }
+
+    /// The tasks of a node changed; of all nodes where none is named.
+    pub(crate) fn work_changed(&self, node: Option<&NodeId>) {
+        match node {
+            Some(node) => self.entries.get(node).iter().for_each(|entry| entry.work.notify_one()),
+            None => self.entries.values().for_each(|entry| entry.work.notify_one()),
+        }
     }
 
     /// The stream of a session ended. The end of a session that was replaced means nothing.

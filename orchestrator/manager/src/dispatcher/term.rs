@@ -1,23 +1,25 @@
 //! The dispatcher during one term of the leader: its sessions, and the loop that judges them.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream;
 use gossip::GossipView;
-use model::{HeartbeatRequest, Node, NodeHealth, NodeId, Role, SessionId, SwarmError};
-use rpc::{PeerIdentity, SessionStream};
-use store::{Event, Snapshot, Store, WatchError};
+use model::{AssignmentsMessage, HeartbeatRequest, Node, NodeHealth, NodeId, Role, SessionId, SwarmError, TaskReports};
+use rpc::{AssignmentStream, PeerIdentity, SessionStream};
+use store::{Event, Snapshot, Store, WatchError, WorkEvent};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::announce::{Common, concerns_its_agent};
+use super::assignments::Told;
 use super::down::Verdict;
 use super::sessions::{Circumstances, Sessions};
 use super::statuses::{StatusChange, StatusLine};
-use super::{Item, heartbeat_period};
+use super::{Item, heartbeat_period, reports};
 use crate::words::{removed, unavailable};
 
 /// How often silence is measured; the limits are seconds.
@@ -90,11 +92,13 @@ impl DispatcherTerm {
                 event = events.recv() => match event {
                     Ok(Event::Committed { .. }) => self.show(self.store.view()),
                     Ok(Event::NodeRemoved(node)) => self.sessions().forget(&node.id),
-                    Ok(Event::NodeChanged(_) | Event::ClusterChanged | Event::Work(_)) => {}
+                    Ok(Event::Work(work)) => self.work_changed(&work),
+                    Ok(Event::NodeChanged(_) | Event::ClusterChanged) => {}
                     Err(WatchError::Lagged(missed)) => {
                         warn!(missed, "fell behind the store; starting from a new snapshot");
                         let (view, fresh) = self.store.view_and_watch();
                         self.show(view);
+                        self.sessions().work_changed(None);
                         events = fresh;
                     }
                     Err(WatchError::Closed) => return Err(unavailable("the store has stopped")),
@@ -140,6 +144,40 @@ impl DispatcherTerm {
                 Err(refusal) => Some((Err(refusal), None)),
             }
         })))
+    }
+
+    /// A node's tasks from now on, as part of its session.
+    pub(super) fn assign(self: &Arc<Self>, node: &NodeId, session: &SessionId) -> Result<AssignmentStream, SwarmError> {
+        let (over, work) = self.sessions().work_of(node, session)?;
+        let assigned = OpenAssignments {
+            term: Arc::clone(self),
+            node: node.clone(),
+            over,
+            work,
+            told: Told::default(),
+            ready: VecDeque::new(),
+        };
+        Ok(Box::pin(stream::unfold(assigned, |mut assigned| async move {
+            let message = assigned.next().await?;
+            Some((Ok(message), assigned))
+        })))
+    }
+
+    /// Takes what a node observed of its tasks; returns once it is committed.
+    pub(super) async fn report(&self, node: &NodeId, reports: TaskReports) -> Result<(), SwarmError> {
+        self.sessions().check(node, &reports.session_id)?;
+        reports::commit(&self.store, node, reports.reports).await
+    }
+
+    fn work_changed(&self, work: &WorkEvent) {
+        let node = match work {
+            WorkEvent::TaskChanged { node, .. } => node.as_ref(),
+            WorkEvent::TaskRemoved(task) => task.state.node_id.as_ref(),
+            WorkEvent::ServiceChanged(_) | WorkEvent::ServiceRemoved(_) => None,
+        };
+        if let Some(node) = node {
+            self.sessions().work_changed(Some(node));
+        }
     }
 
     /// Takes a heartbeat.
@@ -258,6 +296,37 @@ impl Drop for OpenSession {
     fn drop(&mut self) {
         self.term.sessions().ended(&self.node, &self.session, Instant::now());
         self.term.woken.notify_one();
+    }
+}
+
+/// The tasks of a node, as its session tells them.
+struct OpenAssignments {
+    term: Arc<DispatcherTerm>,
+    node: NodeId,
+    over: CancellationToken,
+    work: Arc<Notify>,
+    told: Told,
+    ready: VecDeque<AssignmentsMessage>,
+}
+
+impl OpenAssignments {
+    /// The next message, once there is something to tell; `None` when the session is over.
+    async fn next(&mut self) -> Option<AssignmentsMessage> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
+            }
+            let view = self.term.store.view();
+            self.ready = self.told.lead_to(view.tasks_of_node(&self.node)).into();
+            if !self.ready.is_empty() {
+                continue;
+            }
+            tokio::select! {
+                () = self.term.cancel.cancelled() => return None,
+                () = self.over.cancelled() => return None,
+                () = self.work.notified() => {}
+            }
+        }
     }
 }
 

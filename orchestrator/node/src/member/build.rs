@@ -18,6 +18,7 @@ use crate::genesis::GenesisFile;
 use crate::guard::Guard;
 use crate::record::{Record, blocking};
 use crate::settings::Parts;
+use crate::task_records::TaskRecords;
 
 /// What a member is assembled from.
 struct Built {
@@ -83,6 +84,8 @@ impl Member {
             leader: leader.subscribe(),
             farewell: farewell.subscribe(),
             keeper: Arc::new(record.clone()),
+            executor: Arc::clone(&parts.executor),
+            task_keeper: Arc::new(TaskRecords::new(&record.disk)),
             is_first_key: node.is_first_key,
             clock: Arc::new(move || clock.now()),
             rng: parts.fork_rng(),

@@ -97,6 +97,7 @@ impl LabNode {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
             let engine = engine(&hostname, &data_dir);
             let node = NodeRuntime::new(NodeSettings {
+                executor: Arc::new(agent::RefusingExecutor),
                 data_dir,
                 run_dir,
                 hostname,

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::Stream;
-use model::{HeartbeatRequest, HeartbeatResponse, SessionMessage, SessionRequest};
+use model::{
+    AssignmentsMessage, AssignmentsRequest, HeartbeatRequest, HeartbeatResponse, SessionMessage, SessionRequest,
+    TaskReports,
+};
 use tonic::body::Body;
 use tonic::{Status, Streaming};
 
@@ -20,6 +23,12 @@ pub type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionMessage, Status
 /// The messages of a session, as the agent gets them.
 pub type SessionMessages = Streaming<SessionMessage>;
 
+/// A node's tasks, as the dispatcher gives them. Dropped when the agent is gone.
+pub type AssignmentStream = Pin<Box<dyn Stream<Item = Result<AssignmentsMessage, Status>> + Send>>;
+
+/// A node's tasks, as the agent gets them.
+pub type Assignments = Streaming<AssignmentsMessage>;
+
 /// What the dispatcher does for agents.
 #[async_trait]
 pub trait DispatcherService: Send + Sync + 'static {
@@ -28,6 +37,12 @@ pub trait DispatcherService: Send + Sync + 'static {
 
     /// Keeps a session alive. Any node; the leader only.
     async fn heartbeat(&self, caller: PeerIdentity, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status>;
+
+    /// Gives a node its tasks, as part of its session. Any node; the leader only.
+    async fn assignments(&self, caller: PeerIdentity, request: AssignmentsRequest) -> Result<AssignmentStream, Status>;
+
+    /// Takes what a node observed of its tasks; returns once it is committed. Any node; the leader only.
+    async fn report_tasks(&self, caller: PeerIdentity, reports: TaskReports) -> Result<(), Status>;
 }
 
 /// Serves the dispatcher.
@@ -47,6 +62,12 @@ impl<S: DispatcherService> Endpoint for DispatcherEndpoint<S> {
             }),
             "Heartbeat" => unary(request, Access::Nodes, MAX_MESSAGE_SIZE, |caller, heartbeat| async move {
                 self.0.heartbeat(identified(caller)?, heartbeat).await
+            }),
+            "Assignments" => streaming(request, Access::Nodes, |caller, request| async move {
+                self.0.assignments(identified(caller)?, request).await
+            }),
+            "ReportTasks" => unary(request, Access::Nodes, MAX_MESSAGE_SIZE, |caller, reports| async move {
+                self.0.report_tasks(identified(caller)?, reports).await
             }),
             _ => unknown_method(),
         }
@@ -77,5 +98,21 @@ impl DispatcherClient {
     /// The dispatcher's refusal, or a broken connection.
     pub async fn heartbeat(&self, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
         invoke(&self.0, "/swarmd.Dispatcher/Heartbeat", &request).await
+    }
+
+    /// Asks for this node's tasks; it ends when the stream is dropped.
+    ///
+    /// # Errors
+    /// The dispatcher's refusal, or a broken connection.
+    pub async fn assignments(&self, request: AssignmentsRequest) -> Result<Assignments, Status> {
+        invoke_streaming(&self.0, "/swarmd.Dispatcher/Assignments", &request).await
+    }
+
+    /// Tells what this node observed of its tasks; returns once it is committed.
+    ///
+    /// # Errors
+    /// The dispatcher's refusal, or a broken connection: then it may have been committed or not.
+    pub async fn report_tasks(&self, reports: TaskReports) -> Result<(), Status> {
+        invoke(&self.0, "/swarmd.Dispatcher/ReportTasks", &reports).await
     }
 }
