@@ -19,6 +19,10 @@ use crate::error::Doing;
 
 /// Where the first process of a version 2 group lives.
 const AGENT: &str = "agent";
+/// Where containers live beside it.
+const TASKS: &str = "tasks";
+/// Below this are the groups of machines that are groups themselves, and of nodes that have no other place.
+const OURS: &str = "swarmup";
 /// What systemd sets to `1` on a group that it leaves to the processes inside (`Delegate=yes`).
 const DELEGATED: &str = "trusted.delegate";
 /// How long a process that was killed may take to leave its group.
@@ -151,6 +155,39 @@ pub fn enter_agent_group() -> Result<Option<PathBuf>, KernelError> {
     }
     .doing(|| format!("enter control group `{}`", agent.display()))?;
     Ok(Some(agent))
+}
+
+/// Where the control groups of this node's containers belong, relative to each hierarchy: below the group of a machine
+/// that is a group itself, so that they end with it; in the unit's own where systemd has handed it over, beside
+/// [`enter_agent_group`]'s; else in one named for the node. Nothing is made.
+pub fn containers_group(node: &str) -> Result<PathBuf, KernelError> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").doing(|| "list mounts")?;
+    let own = fs::read_to_string("/proc/self/cgroup").doing(|| "find the control group of this process")?;
+    Ok(group_for_containers(&parse_hierarchies(&mounts), &own, node, is_delegated))
+}
+
+fn group_for_containers(
+    hierarchies: &[Hierarchy],
+    own: &str,
+    node: &str,
+    is_delegated: impl Fn(&Path) -> bool,
+) -> PathBuf {
+    let whole = |path: &str| {
+        let path = Path::new(path.trim_start_matches('/'));
+        if path.ends_with(AGENT) { path.parent().unwrap_or(path) } else { path }.to_owned()
+    };
+    let mut paths = own.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    if let Some(machine) = paths.find(|path| Path::new(path).starts_with(Path::new("/").join(OURS))) {
+        return whole(machine).join(TASKS);
+    }
+    let unit = unified_group(hierarchies, own).map(|group| whole(&group.to_string_lossy()));
+    if let (Some(unit), [Hierarchy { mount, .. }]) = (unit, hierarchies)
+        && is_delegated(&Path::new("/").join(&unit))
+        && let Ok(unit) = Path::new("/").join(&unit).strip_prefix(mount)
+    {
+        return unit.join(TASKS);
+    }
+    Path::new(OURS).join(node)
 }
 
 /// The directory of a process's group by its `/proc/PID/cgroup`, on a host that has version 2 only.
@@ -330,6 +367,23 @@ mod tests {
         let found = unified_group(&both, "4:cpu:/system.slice/swarmd.service\n0::/system.slice/swarmd.service\n");
 
         assert_eq!(found, None);
+    }
+
+    #[test]
+    fn containers_belong_to_their_machine_or_to_their_unit_or_to_their_node() {
+        let both = [("/sys/fs/cgroup/cpu", false), ("/sys/fs/cgroup/unified", true)]
+            .map(|(mount, is_unified)| Hierarchy { mount: mount.into(), is_unified });
+        let only = [Hierarchy { mount: "/sys/fs/cgroup".into(), is_unified: true }];
+        let delegated = |group: &Path| group == Path::new("/sys/fs/cgroup/system.slice/swarmd.service");
+        let check = |hierarchies: &[Hierarchy], own: &str, expected: &str| {
+            let group = group_for_containers(hierarchies, own, "n1", delegated);
+            assert_eq!(group, Path::new(expected), "{own}");
+        };
+        check(&both, "4:cpu:/swarmup/c/node-1\n0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/tasks");
+        check(&both, "4:cpu:/\n1:name=systemd:/system.slice/swarmd.service\n0::/system.slice\n", "swarmup/n1");
+        check(&only, "0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/tasks");
+        check(&only, "0::/system.slice/swarmd.service/agent\n", "system.slice/swarmd.service/tasks");
+        check(&only, "0::/user.slice/session-1.scope\n", "swarmup/n1");
     }
 
     #[test]
