@@ -8,6 +8,7 @@
 mod assignment;
 mod bootstrap;
 mod cluster;
+mod constraint;
 mod container_spec;
 mod control;
 mod dispatch;
@@ -32,6 +33,7 @@ pub use cluster::{
     CaConfig, Cluster, ClusterState, DispatcherConfig, EncryptionConfig, ExternalCa, GossipKey, JoinSecrets,
     OrchestrationConfig, RaftConfig, RemovedNode, SwarmSpec, TaskDefaults,
 };
+pub use constraint::{Constraint, Constraints, InvalidConstraint};
 pub use container_spec::{
     ConfigReference, ContainerSpec, DnsConfig, FileTarget, HealthConfig, Privileges, SeccompOptions, SecretReference,
     Ulimit,
