@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{Digest, InvalidReference, LayerError, ManifestError};
+use crate::{Digest, InvalidReference, LayerError, ManifestError, RegistryError};
 
 /// Why something could not be done with images.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,9 @@ pub enum ImageError {
     /// The archive holds no images that can be loaded.
     #[error("failed to read the archive: {0}")]
     Archive(String),
+    /// A registry did not do what it was asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The disk is full.
     #[error("no space left on the disk for {0}")]
     NoSpace(String),

@@ -1,12 +1,14 @@
 //! Images on a node: what is kept of them, how they come and go, what containers stand on.
 //!
 //! ```text
-//! archive: docker load, import ──> blobs ── unpack (safely) ──> layers ── hold ──> Rootfs: the folders for overlayfs
-//!                                    │                            │
-//!          docker save <─────────────┴── catalog: images, names ──┘   <── tag, remove, prune: Docker's rules
+//! archive:  docker load, import ─┐
+//! registry: docker pull ─────────┴─> blobs ── unpack (safely) ──> layers ── hold ──> Rootfs: the folders for overlayfs
+//!                                      │                            │
+//!           docker save, push <────────┴── catalog: images, names ──┘   <── tag, remove, prune: Docker's rules
 //! ```
 //!
-//! [`ImageStore`] is all of it; everything else is what goes in and comes out. The engine maps it to Docker's API.
+//! [`ImageStore`] is what there is, and [`RegistryClient`] what is brought and fetched; everything else is what goes in
+//! and comes out. The engine maps it to Docker's API.
 //! Layers and archives are strangers' work: they are bounded, verified by digest, and resolved by the kernel beneath
 //! their own root. A process may be killed at any instant: the catalog changes last and in one step, and what it does
 //! not reach is collected at the next opening. `orchestrator/design/image.md` has the files on the disk.
@@ -19,7 +21,9 @@ mod error;
 mod history;
 mod manifest;
 mod platform;
+mod progress;
 mod reference;
+mod registry;
 mod store;
 mod unpack;
 
@@ -30,6 +34,10 @@ pub use error::ImageError;
 pub use history::HistoryLine;
 pub use manifest::{Descriptor, ManifestError};
 pub use platform::{InvalidPlatform, Platform};
+pub use progress::{Progress, ProgressLine, Silent};
 pub use reference::{DEFAULT_DOMAIN, InvalidReference, Reference};
+pub use registry::{
+    Credentials, InvalidCredentials, Pulled, Pushed, RegistryClient, RegistryError, RegistrySettings, Resolved,
+};
 pub use store::{Hold, Image, ImageStore, PruneFilter, Pruned, Removal, Removed, Rootfs};
 pub use unpack::{ArchiveError, LayerError, UnpackLimits};

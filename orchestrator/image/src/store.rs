@@ -32,7 +32,7 @@ use crate::manifest::DOCUMENT_LIMIT;
 use crate::unpack::UnpackLimits;
 use crate::{Descriptor, Digest, ImageConfig, ImageError};
 pub(crate) use admit::{Ingredients, layer_type, new_manifest};
-pub(crate) use blob::{SealedBlob, read_blob, seal_blob, store_document};
+pub(crate) use blob::{BlobWriter, SealedBlob, read_blob, seal_blob, store_document};
 pub(crate) use catalog::{Catalog, ImageRecord, LayerRecord};
 pub(crate) use folders::Folders;
 pub use hold::{Hold, Rootfs};

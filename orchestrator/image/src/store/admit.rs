@@ -23,6 +23,8 @@ pub(crate) struct Ingredients {
     /// The packed layers, lowest first.
     pub(crate) layers: Vec<Descriptor>,
     pub(crate) parent: Option<Digest>,
+    /// The indexes that lead to it.
+    pub(crate) aliases: Vec<Descriptor>,
 }
 
 impl Ingredients {
@@ -46,7 +48,7 @@ impl Ingredients {
         if !matches!(config.os.as_str(), "" | "linux") {
             return Err(ImageError::NotWhole(format!("it is made for {}, and nodes run linux", config.os)));
         }
-        Ok(Self { id, config: Arc::new(config), manifest, layers, parent: None })
+        Ok(Self { id, config: Arc::new(config), manifest, layers, parent: None, aliases: Vec::new() })
     }
 
     /// Names of the unpacked layers with all below each, lowest first.
@@ -82,7 +84,9 @@ impl ImageStore {
     /// Keeps all that an image consists of, whether it is there yet or not.
     pub(crate) fn pin(&self, image: &Ingredients) -> Pinned {
         let layers = image.layers.iter().map(|layer| layer.digest);
-        self.shared.pins.pin([image.id, image.manifest.digest].into_iter().chain(layers).chain(image.chain()))
+        let aliases = image.aliases.iter().map(|alias| alias.digest);
+        let documents = [image.id, image.manifest.digest].into_iter().chain(aliases);
+        self.shared.pins.pin(documents.chain(layers).chain(image.chain()))
     }
 
     /// Unpacks the layers and registers the image under these names. The caller has it pinned, and its blobs are there.
@@ -132,6 +136,7 @@ impl ImageStore {
         let layers = image.layers.into_iter().zip(diff_ids).zip(bytes);
         let record = ImageRecord {
             manifest: image.manifest,
+            aliases: image.aliases,
             layers: layers.map(|((blob, diff_id), bytes)| LayerRecord { diff_id, blob, bytes }).collect(),
             parent: image.parent,
             tagged: Timestamp::now(),

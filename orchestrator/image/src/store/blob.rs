@@ -17,6 +17,7 @@ const BUFFER: usize = 128 << 10;
 pub(crate) struct BlobWriter {
     file: File,
     work: Work,
+    folders: Folders,
     hasher: Hasher,
     size: u64,
     limit: u64,
@@ -28,7 +29,12 @@ impl BlobWriter {
         let work = folders.work();
         let open = OpenOptions::new().create_new(true).write(true).mode(0o600).open(work.path());
         let file = open.map_err(ImageError::io("create", work.path()))?;
-        Ok(Self { file, work, hasher: Hasher::default(), size: 0, limit })
+        Ok(Self { file, work, folders: folders.clone(), hasher: Hasher::default(), size: 0, limit })
+    }
+
+    /// The bytes so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     /// Takes the next bytes.
@@ -39,6 +45,26 @@ impl BlobWriter {
         }
         self.hasher.update(bytes);
         self.file.write_all(bytes).map_err(ImageError::io("write", self.work.path()))
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn restart(&mut self) -> Result<(), ImageError> {
+        let restarted = self.file.set_len(0).and_then(|()| io::Seek::rewind(&mut self.file));
+        restarted.map_err(ImageError::io("write", self.work.path()))?;
+        self.hasher = Hasher::default();
+        self.size = 0;
+        Ok(())
+    }
+
+    /// Puts the blob in its place, if it is the one that is expected. The caller has it pinned.
+    pub(crate) fn finish(self, expected: Option<Digest>) -> Result<Digest, ImageError> {
+        let found = self.hasher.finish();
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            return Err(ImageError::WrongContent { expected, found });
+        }
+        self.file.sync_all().map_err(ImageError::io("write out", self.work.path()))?;
+        self.work.publish(&self.folders.blob(found))?;
+        Ok(found)
     }
 }
 

@@ -36,6 +36,9 @@ impl Default for Catalog {
 pub(crate) struct ImageRecord {
     /// The manifest that it came with, or that was made for it.
     pub(crate) manifest: Descriptor,
+    /// Indexes and manifests of other registries that lead to it, the last one last: for nodes that know it by them.
+    #[serde(default)]
+    pub(crate) aliases: Vec<Descriptor>,
     /// Its layers, lowest first.
     pub(crate) layers: Vec<LayerRecord>,
     /// The image that it was made from here.
@@ -66,7 +69,8 @@ impl ImageRecord {
 
     /// All blobs that it needs, given its id.
     pub(crate) fn blobs(&self, id: Digest) -> impl Iterator<Item = Digest> + '_ {
-        [id, self.manifest.digest].into_iter().chain(self.layers.iter().map(|layer| layer.blob.digest))
+        let aliases = self.aliases.iter().map(|alias| alias.digest);
+        [id, self.manifest.digest].into_iter().chain(aliases).chain(self.layers.iter().map(|layer| layer.blob.digest))
     }
 
     /// The bytes of all its files.

@@ -127,9 +127,10 @@ impl Shared {
         }
         let turn = self.turns.take(chain_id).await;
         let shared = Arc::clone(self);
+        let pinned = self.pins.pin([chain_id, unpacking.blob].into_iter().chain(unpacking.parent));
         blocking(move || {
-            // Goes on to its end where nobody waits any more, so the turn goes with it.
-            let _turn = turn;
+            // Goes on to its end where nobody waits any more, so turn and pins go with it.
+            let _kept = (turn, pinned);
             let existing = shared.layers().bytes(chain_id);
             if let Some(bytes) = existing {
                 return Ok(bytes);

@@ -1,11 +1,15 @@
 //! Gives images names.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{Catalog, ImageRecord, ImageStore, blocking};
 use crate::{Digest, ImageError, Reference};
+
+/// How many other documents an image is known by.
+const ALIAS_LIMIT: usize = 16;
 
 impl ImageStore {
     /// Names an image. Another image that had the name loses it.
@@ -37,7 +41,7 @@ impl ImageStore {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
             shared.change(|catalog| {
-                catalog.images.entry(id).or_insert(record);
+                catalog.add(id, record);
                 for name in names {
                     catalog.name(id, name);
                 }
@@ -49,6 +53,29 @@ impl ImageStore {
 }
 
 impl Catalog {
+    /// An image that is there keeps its blobs, and is known by more documents where these lead to the same blobs.
+    fn add(&mut self, id: Digest, record: ImageRecord) {
+        let existing = match self.images.entry(id) {
+            Entry::Vacant(entry) => {
+                entry.insert(record);
+                return;
+            }
+            Entry::Occupied(entry) => entry.into_mut(),
+        };
+        if existing.layers != record.layers {
+            return;
+        }
+        for alias in record.aliases.into_iter().chain([record.manifest]) {
+            if alias.digest != existing.manifest.digest
+                && !existing.aliases.iter().any(|known| known.digest == alias.digest)
+            {
+                existing.aliases.push(alias);
+            }
+        }
+        let excess = existing.aliases.len().saturating_sub(ALIAS_LIMIT);
+        existing.aliases.drain(..excess);
+    }
+
     fn name(&mut self, id: Digest, name: Reference) {
         if self.references.get(&name) == Some(&id) {
             return;

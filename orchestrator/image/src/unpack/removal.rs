@@ -7,6 +7,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
+/// How many folders within each other are walked: deeper than files of any program lie.
+const DEPTH_LIMIT: usize = 64;
+
 /// Removes what lies at `path`, of whatever kind; what is not there counts as removed.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     remove_at(CWD, path).map_err(Into::into)
@@ -14,8 +17,7 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
 
 /// Removes what is called `name` in the folder `parent`.
 ///
-/// Folders are not walked downwards but moved up into the one that is removed, one after the other: depth costs
-/// neither stack nor open files.
+/// Folders that are very deep are moved up before they are walked: depth exhausts neither stack nor open files.
 pub(crate) fn remove_at(parent: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy) -> Result<(), Errno> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -23,31 +25,12 @@ pub(crate) fn remove_at(parent: BorrowedFd<'_>, name: impl rustix::path::Arg + C
         Err(error) => return Err(error),
     }
     let top = open(parent, name)?;
-    let mut moved = 0;
-    loop {
-        let mut is_empty = true;
-        for entry in Dir::read_from(&top)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if is_dots(name) {
-                continue;
-            }
-            is_empty = false;
-            if remove_shallow(top.as_fd(), name)? {
-                continue;
-            }
-            let folder = open(top.as_fd(), name)?;
-            lift_folders(&folder, &top, &mut moved)?;
-            unlinkat(&top, name, AtFlags::REMOVEDIR)?;
-        }
-        if is_empty {
-            return unlinkat(parent, name, AtFlags::REMOVEDIR);
-        }
-    }
+    empty(&top, &top, 0, &mut 0)?;
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
-/// Empties a folder: files are removed, folders moved up into `top`.
-fn lift_folders(folder: &OwnedFd, top: &OwnedFd, moved: &mut u64) -> Result<(), Errno> {
+/// Removes all that is in a folder. What is too deep goes up into `top`, which is emptied last.
+fn empty(folder: &OwnedFd, top: &OwnedFd, depth: usize, moved: &mut u64) -> Result<(), Errno> {
     loop {
         let mut is_empty = true;
         for entry in Dir::read_from(folder)? {
@@ -57,6 +40,11 @@ fn lift_folders(folder: &OwnedFd, top: &OwnedFd, moved: &mut u64) -> Result<(), 
                 continue;
             }
             is_empty = false;
+            if depth < DEPTH_LIMIT {
+                empty(&open(folder.as_fd(), name)?, top, depth + 1, moved)?;
+                unlinkat(folder, name, AtFlags::REMOVEDIR)?;
+                continue;
+            }
             loop {
                 *moved += 1;
                 match renameat_with(folder, name, top, format!("removed-{moved}"), RenameFlags::NOREPLACE) {
@@ -104,9 +92,10 @@ mod tests {
         std::fs::create_dir(&top).unwrap();
         std::os::unix::fs::symlink("/", top.join("link")).unwrap();
         let mut folder = open(CWD, &top).unwrap();
-        for _ in 0..5_000 {
-            rustix::fs::mkdirat(&folder, "d", Mode::RWXU).unwrap();
-            folder = open(folder.as_fd(), "d").unwrap();
+        let name = "d".repeat(200);
+        for _ in 0..1_200 {
+            rustix::fs::mkdirat(&folder, &*name, Mode::RWXU).unwrap();
+            folder = open(folder.as_fd(), &*name).unwrap();
         }
         drop(folder);
 

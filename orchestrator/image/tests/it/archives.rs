@@ -6,7 +6,7 @@ use image::{Digest, ImageError, ImageStore, Import, RunConfig};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::fixture::{TestImage, archive, body, files_below, gzipped, load, open};
+use crate::fixture::{TestImage, archive, body, escaping_layer, files_below, gzipped, load, open};
 
 async fn save(store: &ImageStore, names: &[&str]) -> Vec<u8> {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -149,18 +149,6 @@ async fn archives_that_lie_load_nothing_and_leave_nothing() {
         assert_eq!(store.list(), [], "{name}");
         assert_eq!(files_below(folder.path()), Vec::<String>::new(), "{name}");
     }
-}
-
-fn escaping_layer() -> Vec<u8> {
-    let mut layer = archive([("xx/outside", &b"theirs"[..])]);
-    layer[..2].copy_from_slice(b"..");
-    let sum: u32 = layer[..512]
-        .iter()
-        .enumerate()
-        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
-        .sum();
-    layer[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    layer
 }
 
 #[tokio::test]

@@ -28,6 +28,19 @@ pub(crate) fn archive<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) 
     builder.into_inner().unwrap()
 }
 
+/// A layer whose one path leads out of it.
+pub(crate) fn escaping_layer() -> Vec<u8> {
+    let mut layer = archive([("xx/outside", &b"theirs"[..])]);
+    layer[..2].copy_from_slice(b"..");
+    let sum: u32 = layer[..512]
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+        .sum();
+    layer[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    layer
+}
+
 pub(crate) fn gzipped(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();

@@ -1,8 +1,11 @@
 //! The crate as the engine uses it: archives, a real registry, a hostile one, mounts.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-#![expect(clippy::tests_outside_test_module, reason = "this program is nothing but tests")]
+#![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "this whole program is tests")]
 
 mod archives;
+mod debian_registry;
+mod fake_registry;
 mod fixture;
+mod hostile;
+mod registry;
 mod store;
