@@ -29,6 +29,7 @@ mod proxy;
 mod reachability;
 mod roles;
 mod root;
+mod scheduler;
 mod seed;
 #[cfg(test)]
 mod testing;
@@ -40,6 +41,7 @@ pub use dispatcher::{RESTART_ALLOWANCE, Session, Signs, TERM_GRACE, Verdict, jud
 pub use proxy::{Access, Reading};
 pub use reachability::is_reachable;
 pub use root::given_root;
+pub use scheduler::{Decision, Ledger, Outcome};
 pub use seed::Genesis;
 
 use std::sync::{Arc, Mutex};
