@@ -4,7 +4,7 @@
 //! raft says "you lead"  ──> barrier: all that was committed before is applied here
 //!                       ──> seed: the beginning of the swarm, where there is none yet; anew: a new one of raft
 //!                       ──> the term: dispatcher, its line to the store, role and root reconcilers, former managers,
-//!                           record of who is reachable, in one JoinSet, under one token
+//!                           record of who is reachable, scheduler, in one JoinSet, under one token
 //! leadership or a component ends ──> the rest is cancelled and awaited ──> the next term, if there is one
 //! ```
 //!
@@ -18,7 +18,7 @@ use model::SwarmError;
 use raft::{Peer, Raft, RaftStatus};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use store::Store;
+use store::{Clock, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ use crate::former::FormerManagers;
 use crate::reachability::ReachabilityRecord;
 use crate::roles::RoleReconciler;
 use crate::root::RootReconciler;
+use crate::scheduler::Scheduler;
 use crate::seed::{self, Genesis};
 
 /// Before a term that ended while this member still leads is begun again.
@@ -45,6 +46,8 @@ pub(crate) struct Leader {
     pub(crate) gossip: watch::Receiver<GossipView>,
     pub(crate) genesis: Option<Genesis>,
     pub(crate) begins_anew: bool,
+    /// The wall clock.
+    pub(crate) clock: Clock,
     /// Draws what the components of a term draw.
     pub(crate) rng: Mutex<StdRng>,
 }
@@ -100,6 +103,8 @@ impl Leader {
         components.spawn(async move { ("record of who is reachable", reachability.await) });
         let former = FormerManagers::new(self.store.clone(), self.raft.clone()).run(token.clone());
         components.spawn(async move { ("former managers", former.await) });
+        let scheduler = Scheduler::new(self.store.clone(), self.clock.clone(), self.fork_rng()).run(token.clone());
+        components.spawn(async move { ("scheduler", scheduler.await) });
         self.dispatcher.begin(dispatcher_term);
 
         let first = tokio::select! {

@@ -8,7 +8,7 @@
 //!                           └ dispatcher     ── down ───┤
 //!                                                       ▼
 //!  the leader's term   dispatcher term, role and root reconcilers, former managers,
-//!                      record of who is reachable ─> store ─> raft
+//!                      record of who is reachable, scheduler ─> store ─> raft
 //!  every manager       proxy (reads and writes for the API), trust (roots and removed nodes at the door)
 //! ```
 //!
@@ -41,7 +41,7 @@ pub use dispatcher::{RESTART_ALLOWANCE, Session, Signs, TERM_GRACE, Verdict, jud
 pub use proxy::{Access, Reading};
 pub use reachability::is_reachable;
 pub use root::given_root;
-pub use scheduler::{Decision, Ledger, Outcome};
+pub use scheduler::{Decision, Ledger, Outcome, Scheduler};
 pub use seed::Genesis;
 
 use std::sync::{Arc, Mutex};
@@ -121,7 +121,7 @@ impl Manager {
         Self {
             access: Access::new(me.raft_id, raft.clone(), store.clone(), control.clone(), connector.clone()),
             control: Arc::new(ControlDoor { raft: raft.clone(), control }),
-            certificates: Arc::new(Certificates::new(store.clone(), raft.clone(), clock, counter_rng)),
+            certificates: Arc::new(Certificates::new(store.clone(), raft.clone(), clock.clone(), counter_rng)),
             membership: Arc::new(Membership::new(store.clone(), raft.clone(), connector)),
             leader: Leader {
                 me,
@@ -131,6 +131,7 @@ impl Manager {
                 gossip,
                 genesis,
                 begins_anew,
+                clock,
                 rng: Mutex::new(StdRng::from_rng(&mut rng)),
             },
             dispatcher,
