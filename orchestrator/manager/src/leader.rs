@@ -4,7 +4,7 @@
 //! raft says "you lead"  ──> barrier: all that was committed before is applied here
 //!                       ──> seed: the beginning of the swarm, where there is none yet; anew: a new one of raft
 //!                       ──> the term: dispatcher, its line to the store, role and root reconcilers, former managers,
-//!                           record of who is reachable, scheduler, in one JoinSet, under one token
+//!                           record of who is reachable, scheduler, constraint enforcer, in one JoinSet, under one token
 //! leadership or a component ends ──> the rest is cancelled and awaited ──> the next term, if there is one
 //! ```
 //!
@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::anew;
 use crate::dispatcher::{Dispatcher, DispatcherTerm};
+use crate::enforcer::ConstraintEnforcer;
 use crate::former::FormerManagers;
 use crate::reachability::ReachabilityRecord;
 use crate::roles::RoleReconciler;
@@ -105,6 +106,8 @@ impl Leader {
         components.spawn(async move { ("former managers", former.await) });
         let scheduler = Scheduler::new(self.store.clone(), self.clock.clone(), self.fork_rng()).run(token.clone());
         components.spawn(async move { ("scheduler", scheduler.await) });
+        let enforcer = ConstraintEnforcer::new(self.store.clone(), self.clock.clone()).run(token.clone());
+        components.spawn(async move { ("constraint enforcer", enforcer.await) });
         self.dispatcher.begin(dispatcher_term);
 
         let first = tokio::select! {

@@ -8,7 +8,7 @@
 //!                           └ dispatcher     ── down ───┤
 //!                                                       ▼
 //!  the leader's term   dispatcher term, role and root reconcilers, former managers,
-//!                      record of who is reachable, scheduler ─> store ─> raft
+//!                      record of who is reachable, scheduler, constraint enforcer ─> store ─> raft
 //!  every manager       proxy (reads and writes for the API), trust (roots and removed nodes at the door)
 //! ```
 //!
@@ -21,6 +21,7 @@ mod certificates;
 mod consensus;
 mod control;
 mod dispatcher;
+mod enforcer;
 mod former;
 mod leader;
 mod members;

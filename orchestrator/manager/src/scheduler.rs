@@ -20,7 +20,7 @@ mod rank;
 mod requirements;
 mod spread;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod usage;
 
 use std::collections::BTreeSet;
