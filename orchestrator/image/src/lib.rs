@@ -24,6 +24,7 @@ mod platform;
 mod progress;
 mod reference;
 mod registry;
+mod root;
 mod store;
 mod unpack;
 
@@ -39,5 +40,6 @@ pub use reference::{DEFAULT_DOMAIN, InvalidReference, Reference};
 pub use registry::{
     Credentials, InvalidCredentials, Pulled, Pushed, RegistryClient, RegistryError, RegistrySettings, Resolved,
 };
+pub use root::{Change, ChangeKind, Commit, ContainerRoot};
 pub use store::{Hold, Image, ImageStore, PruneFilter, Pruned, Removal, Removed, Rootfs};
 pub use unpack::{ArchiveError, LayerError, UnpackLimits};

@@ -13,6 +13,7 @@
 mod archive;
 mod decompress;
 mod entry;
+mod extension;
 mod removal;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::{Digest, digest::Hasher};
 pub use archive::ArchiveError;
 pub(crate) use archive::{Archive, Entry, Kind};
 pub(crate) use decompress::Decompressed;
+pub(crate) use entry::is_allowed_xattr;
 pub(crate) use removal::remove_tree;
 pub(crate) use tree::Tree;
 

@@ -147,7 +147,16 @@ impl ImageStore {
 }
 
 /// The manifest of an image that came without one, or was made here.
-pub(crate) fn new_manifest(config: Digest, config_size: u64, layers: Vec<Descriptor>) -> Vec<u8> {
+pub(crate) fn new_manifest(config: Digest, config_size: u64, mut layers: Vec<Descriptor>) -> Vec<u8> {
+    for layer in &mut layers {
+        // Docker's words for the same have no place in the OCI's manifest.
+        let media_type = match layer.media_type.rsplit(['.', '+']).next() {
+            Some("gzip") => OCI_LAYER_GZIP,
+            Some("zstd") => OCI_LAYER_ZSTD,
+            _ => OCI_LAYER,
+        };
+        media_type.clone_into(&mut layer.media_type);
+    }
     let manifest = Manifest {
         schema_version: 2,
         media_type: OCI_MANIFEST.to_owned(),

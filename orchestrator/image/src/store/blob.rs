@@ -1,7 +1,7 @@
 //! Content by digest: written aside, verified while it is written, and put in place whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,12 @@ impl BlobWriter {
         self.file.write_all(bytes).map_err(ImageError::io("write", self.work.path()))
     }
 
+    /// Ends the blob as it is, without putting it in its place.
+    pub(crate) fn seal(self) -> SealedBlob {
+        let path = self.work.path().to_owned();
+        SealedBlob { path, digest: self.hasher.finish(), size: self.size, work: Some(self.work) }
+    }
+
     /// Forgets what was written.
     pub(crate) fn restart(&mut self) -> Result<(), ImageError> {
         let restarted = self.file.set_len(0).and_then(|()| io::Seek::rewind(&mut self.file));
@@ -65,6 +71,20 @@ impl BlobWriter {
         self.file.sync_all().map_err(ImageError::io("write out", self.work.path()))?;
         self.work.publish(&self.folders.blob(found))?;
         Ok(found)
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BlobWriter::write(self, bytes).map_err(|error| {
+            let is_full = matches!(error, ImageError::NoSpace(_));
+            io::Error::new(if is_full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other }, error)
+        })?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -110,8 +130,7 @@ pub(crate) fn seal_blob(folders: &Folders, mut source: impl Read, limit: u64) ->
             Err(error) => return Err(ImageError::Archive(error.to_string())),
         }
     }
-    let path = writer.work.path().to_owned();
-    Ok(SealedBlob { path, digest: writer.hasher.finish(), size: writer.size, work: Some(writer.work) })
+    Ok(writer.seal())
 }
 
 /// Puts a document of ours among the blobs. The caller has it pinned.

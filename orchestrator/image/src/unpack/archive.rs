@@ -3,15 +3,26 @@
 //! The `tar` crate reads the headers' fields; walking the archive is ours, because its walk holds a name of any length.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use tar::Header;
+
+use super::extension::Extension;
 
 /// Headers and contents come in blocks of this many bytes.
 const BLOCK: u64 = 512;
 /// The longest extended header: names and attributes of one entry. Go's reader has the same bound.
 const EXTENSION_LIMIT: u64 = 1 << 20;
 /// The latest moment that file systems keep, 2446-05-10.
-const LATEST: i64 = 15_032_385_535;
+pub(super) const LATEST: i64 = 15_032_385_535;
+
+/// Where numbers stand in a header.
+const MODE: Range<usize> = 100..108;
+const UID: Range<usize> = 108..116;
+const GID: Range<usize> = 116..124;
+const SIZE: Range<usize> = 124..136;
+const MAJOR: Range<usize> = 329..337;
+const MINOR: Range<usize> = 337..345;
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -68,18 +79,6 @@ pub(crate) struct Archive<R> {
     padding: u64,
 }
 
-/// What extended headers say of the next entry.
-#[derive(Debug, Default)]
-struct Extension {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    mtime: Option<(i64, u32)>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
 impl<R: Read> Archive<R> {
     /// Begins at the archive's first byte.
     pub(crate) fn new(reader: R) -> Self {
@@ -111,7 +110,7 @@ impl<R: Read> Archive<R> {
             let Some(block) = self.block()? else { return Ok(None) };
             let header = Header::from_byte_slice(&block);
             check_sum(header)?;
-            let size = header.entry_size().map_err(|_| ArchiveError::Damaged("a size is no number"))?;
+            let size = number(header, SIZE, header.entry_size())?;
             match header.entry_type().as_byte() {
                 b'L' => extension.path = Some(trimmed(self.extension(size)?)),
                 b'K' => extension.link = Some(trimmed(self.extension(size)?)),
@@ -137,15 +136,17 @@ impl<R: Read> Archive<R> {
             b'S' => return Err(ArchiveError::Unsupported("sparse file".to_owned())),
             other => return Err(ArchiveError::Unsupported(format!("type {other}"))),
         };
-        let number = |value: io::Result<u64>| value.map_err(|_| ArchiveError::Damaged("an owner is no number"));
         let owner = |value: u64| u32::try_from(value).map_err(|_| ArchiveError::Damaged("an owner is too large"));
-        let is_device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
-        let device = |value: io::Result<Option<u32>>| match value {
-            // Empty fields are not even numbers, and only devices fill them.
-            _ if !is_device => Ok(0),
-            Ok(value) => Ok(value.unwrap_or(0)),
-            Err(_) => Err(ArchiveError::Damaged("a device is no number")),
+        let uid = extension.uid.map_or_else(|| number(header, UID, header.uid()), Ok)?;
+        let gid = extension.gid.map_or_else(|| number(header, GID, header.gid()), Ok)?;
+        let device = |place, value: io::Result<Option<u32>>| match kind {
+            Kind::CharDevice | Kind::BlockDevice => {
+                let value = number(header, place, value.map(|value| value.unwrap_or(0).into()))?;
+                u32::try_from(value).map_err(|_| ArchiveError::Damaged("a device is too large"))
+            }
+            Kind::File | Kind::Folder | Kind::Symlink | Kind::Hardlink | Kind::Fifo => Ok(0),
         };
+        let device = (device(MAJOR, header.device_major())?, device(MINOR, header.device_minor())?);
         let size = if kind == Kind::File { extension.size.unwrap_or(size) } else { 0 };
         let mtime = match extension.mtime {
             Some(mtime) => mtime,
@@ -157,11 +158,11 @@ impl<R: Read> Archive<R> {
             kind,
             link: extension.link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()),
             size,
-            mode: header.mode().map_err(|_| ArchiveError::Damaged("a mode is no number"))? & 0o7777,
-            uid: owner(extension.uid.map_or_else(|| number(header.uid()), Ok)?)?,
-            gid: owner(extension.gid.map_or_else(|| number(header.gid()), Ok)?)?,
+            mode: u32::try_from(number(header, MODE, header.mode().map(u64::from))? & 0o7777).unwrap_or(0),
+            uid: owner(uid)?,
+            gid: owner(gid)?,
             mtime,
-            device: (device(header.device_major())?, device(header.device_minor())?),
+            device,
             xattrs: extension.xattrs,
         })
     }
@@ -231,58 +232,16 @@ impl<R: Read> Read for Contents<'_, R> {
     }
 }
 
-impl Extension {
-    /// Reads `length key=value\n` again and again.
-    fn read(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
-        const DAMAGED: ArchiveError = ArchiveError::Damaged("an extended header is not as it should be");
-        let number = |value: &[u8]| std::str::from_utf8(value).ok()?.parse::<u64>().ok();
-        while !bytes.is_empty() {
-            let space = bytes.iter().take(8).position(|byte| *byte == b' ').ok_or(DAMAGED)?;
-            let length = number(&bytes[..space]).and_then(|length| usize::try_from(length).ok()).ok_or(DAMAGED)?;
-            if length <= space + 1 || length > bytes.len() || bytes[length - 1] != b'\n' {
-                return Err(DAMAGED);
-            }
-            let record = &bytes[space + 1..length - 1];
-            bytes = &bytes[length..];
-            let equals = record.iter().position(|byte| *byte == b'=').ok_or(DAMAGED)?;
-            let (key, value) = (&record[..equals], &record[equals + 1..]);
-            match key {
-                b"path" => self.path = Some(value.to_vec()),
-                b"linkpath" => self.link = Some(value.to_vec()),
-                b"size" => self.size = Some(number(value).ok_or(DAMAGED)?),
-                b"uid" => self.uid = Some(number(value).ok_or(DAMAGED)?),
-                b"gid" => self.gid = Some(number(value).ok_or(DAMAGED)?),
-                b"mtime" => self.mtime = Some(moment(value).ok_or(DAMAGED)?),
-                _ if key.starts_with(b"GNU.sparse.") => {
-                    return Err(ArchiveError::Unsupported("sparse file".to_owned()));
-                }
-                _ => {
-                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                        self.xattrs.push((name.to_vec(), value.to_vec()));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Seconds with a fraction; what is before 1970 counts as 1970, as Docker has it.
-fn moment(text: &[u8]) -> Option<(i64, u32)> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = seconds.parse().ok()?;
-    if seconds < 0 || text.starts_with('-') {
-        return Some((0, 0));
-    }
-    let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
-    Some((seconds.min(LATEST), digits.parse().ok()?))
-}
-
 fn trimmed(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     bytes.truncate(end);
     bytes
+}
+
+/// A number of a header. One that is left out is 0, as Go's reader has it.
+fn number(header: &Header, place: Range<usize>, value: io::Result<u64>) -> Result<u64, ArchiveError> {
+    let is_blank = header.as_bytes()[place].iter().all(|byte| matches!(byte, 0 | b' '));
+    if is_blank { Ok(0) } else { value.map_err(|_| ArchiveError::Damaged("a header has something else for a number")) }
 }
 
 /// The header's own sum of its bytes, in which the sum's own field counts as spaces.
@@ -360,9 +319,18 @@ mod tests {
         assert!(matches!(next(huge.as_bytes()), Err(ArchiveError::Damaged(_))));
         assert!(matches!(next(&[7; 100]), Err(ArchiveError::Read(_))));
         assert!(matches!(next(header(EntryType::GNUSparse, 0).as_bytes()), Err(ArchiveError::Unsupported(_))));
-        for records in ["9999999 path=a\n", "3 a", "6 path\n", "0 a=b\n", "99 a=b\n"] {
-            assert!(Extension::default().read(records.as_bytes()).is_err(), "{records}");
-        }
+    }
+
+    #[test]
+    fn numbers_that_are_left_out_are_zero() {
+        let mut blank = Header::new_ustar();
+        blank.set_path("a").unwrap();
+        blank.set_entry_type(EntryType::Char);
+        blank.set_cksum();
+
+        let entry = next(blank.as_bytes()).unwrap().unwrap();
+
+        assert_eq!((entry.uid, entry.gid, entry.mode, entry.size, entry.device), (0, 0, 0, 0, (0, 0)));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) fn create(
 fn dress(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), Errno> {
     rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
     for (name, value) in &entry.xattrs {
-        if is_allowed(name) {
+        if is_allowed_xattr(name) {
             tolerate(name, rustix::fs::fsetxattr(file, &name[..], value, XattrFlags::empty()))?;
         }
     }
@@ -106,7 +106,7 @@ fn dress(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), Errno> {
 fn dress_named(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
     rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    for (attribute, value) in entry.xattrs.iter().filter(|(attribute, _)| is_allowed(attribute)) {
+    for (attribute, value) in entry.xattrs.iter().filter(|(attribute, _)| is_allowed_xattr(attribute)) {
         let path = [format!("/proc/self/fd/{}/", folder.as_raw_fd()).as_bytes(), name].concat();
         tolerate(attribute, rustix::fs::lsetxattr(&path[..], &attribute[..], value, XattrFlags::empty()))?;
     }
@@ -115,7 +115,7 @@ fn dress_named(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<(),
 
 /// A layer brings capabilities, access lists and what programs note. What directs overlayfs, or the host's own security
 /// modules, is not for a layer to say.
-fn is_allowed(attribute: &[u8]) -> bool {
+pub(crate) fn is_allowed_xattr(attribute: &[u8]) -> bool {
     !attribute.contains(&0)
         && (attribute == b"security.capability"
             || attribute.starts_with(b"system.posix_acl_")

@@ -8,4 +8,5 @@ mod fake_registry;
 mod fixture;
 mod hostile;
 mod registry;
+mod root;
 mod store;

@@ -1,0 +1,92 @@
+//! Mounts a container's root, and takes the mount away.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use super::ContainerRoot;
+use crate::{ImageError, Rootfs};
+
+/// The kernel takes a mount's options from one page, with a zero at its end.
+const OPTIONS_LIMIT: usize = 4095;
+/// How many mounts may lie on each other where one should be.
+const STACK_LIMIT: usize = 16;
+/// Names stay what they are and files are copied whole, so that what is in `upper` can be read without overlayfs.
+const OPTIONS: &str = "redirect_dir=off,metacopy=off,index=off";
+
+impl ContainerRoot {
+    /// Mounts the root over these layers; returns where it is. Mounted already, it stays as it is.
+    pub fn mount(&self, rootfs: &Rootfs) -> Result<PathBuf, ImageError> {
+        let merged = self.merged();
+        if is_mounted(&merged)? {
+            return Ok(merged);
+        }
+        self.make(rootfs)?;
+        let failed = |source: io::Error| ImageError::Io { action: "mount overlayfs at", path: merged.clone(), source };
+        let (upper, work) = (self.upper(), self.work());
+        let options = options(rootfs, &upper, &work).map_err(failed)?;
+        mount_from(rootfs.store(), &merged, &options).map_err(failed)?;
+        Ok(merged)
+    }
+
+    /// Takes the mount away, also where something still uses it: it goes when that does. Not mounted is fine.
+    pub fn unmount(&self) -> Result<(), ImageError> {
+        let merged = self.merged();
+        for _ in 0..STACK_LIMIT {
+            if !is_mounted(&merged)? {
+                return Ok(());
+            }
+            match rustix::mount::unmount(&merged, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+                Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+                Err(error) => return Err(ImageError::io("unmount", &merged)(error.into())),
+            }
+        }
+        Err(ImageError::io("unmount", &merged)(io::Error::other("mounts lie on it without end")))
+    }
+}
+
+fn options(rootfs: &Rootfs, upper: &Path, work: &Path) -> io::Result<CString> {
+    let (upper, work) = (upper.display().to_string(), work.display().to_string());
+    if [&upper, &work].iter().any(|path| path.contains([',', '\\'])) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has a comma or a backslash in it"));
+    }
+    let options = format!("lowerdir={},upperdir={upper},workdir={work},{OPTIONS}", rootfs.lowers.join(":"));
+    if options.len() > OPTIONS_LIMIT {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the layers do not fit into one page of options"));
+    }
+    CString::new(options).map_err(io::Error::other)
+}
+
+/// Mounts with paths relative to a folder. A thread of its own goes there, as a process has one current folder.
+fn mount_from(folder: &Path, target: &Path, options: &CStr) -> io::Result<()> {
+    let work = || {
+        #[expect(unsafe_code, reason = "rustix marks unshare as unsafe for the sake of CLONE_FILES")]
+        // SAFETY: only the current folder and the umask of this thread are unshared, no file descriptors.
+        unsafe {
+            unshare_unsafe(UnshareFlags::FS)?;
+        }
+        rustix::process::chdir(folder)?;
+        rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), options)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("mount".to_owned()).spawn_scoped(scope, work)?;
+        match thread.join() {
+            Ok(outcome) => outcome.map_err(Into::into),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Whether something is mounted exactly here.
+fn is_mounted(path: &Path) -> Result<bool, ImageError> {
+    match rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
+        Ok(stat) => Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(ImageError::io("look at", path)(error.into())),
+    }
+}
