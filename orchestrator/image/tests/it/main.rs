@@ -3,6 +3,7 @@
 #![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "this whole program is tests")]
 
 mod archives;
+mod crash;
 mod debian_registry;
 mod fake_registry;
 mod fixture;
