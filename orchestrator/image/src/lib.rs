@@ -40,6 +40,6 @@ pub use reference::{DEFAULT_DOMAIN, InvalidReference, Reference};
 pub use registry::{
     Credentials, InvalidCredentials, Pulled, Pushed, RegistryClient, RegistryError, RegistrySettings, Resolved,
 };
-pub use root::{Change, ChangeKind, Commit, ContainerRoot};
+pub use root::{Change, ChangeKind, Commit, ContainerRoot, Durability};
 pub use store::{Hold, Image, ImageStore, PruneFilter, Pruned, Removal, Removed, Rootfs};
 pub use unpack::{ArchiveError, LayerError, UnpackLimits};

@@ -4,6 +4,7 @@
 //! <container's folder>/upper    what the container changed
 //!                     /work     overlayfs's own
 //!                     /merged   the mount: upper over the image's layers
+//!                     /boot     in which boot it was mounted last
 //! ```
 //!
 //! Mounting and unmounting may run twice, and block for milliseconds: async code uses `spawn_blocking`.
@@ -18,3 +19,4 @@ mod walk;
 pub use changes::{Change, ChangeKind};
 pub use commit::Commit;
 pub use layout::ContainerRoot;
+pub use mount::Durability;

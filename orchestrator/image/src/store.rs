@@ -36,7 +36,7 @@ pub(crate) use blob::{BlobWriter, SealedBlob, read_blob, seal_blob, store_docume
 pub(crate) use catalog::{Catalog, ImageRecord, LayerRecord};
 pub(crate) use folders::Folders;
 pub use hold::{Hold, Rootfs};
-pub(crate) use layers::{LayerTable, Unpacking};
+pub(crate) use layers::{LayerTable, Unpacking, boot_id};
 pub(crate) use pins::{Pinned, Pins};
 pub use prune::{PruneFilter, Pruned};
 pub use removal::{Removal, Removed};

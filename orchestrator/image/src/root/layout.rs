@@ -32,6 +32,11 @@ impl ContainerRoot {
         self.folder.join("merged")
     }
 
+    /// In which boot it was mounted last.
+    pub(super) fn boot_note(&self) -> PathBuf {
+        self.folder.join("boot")
+    }
+
     pub(super) fn work(&self) -> PathBuf {
         self.folder.join("work")
     }

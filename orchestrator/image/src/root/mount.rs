@@ -1,8 +1,8 @@
 //! Mounts a container's root, and takes the mount away.
 
 use std::ffi::{CStr, CString};
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -10,6 +10,8 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::ContainerRoot;
+use crate::store::boot_id;
+use crate::unpack::remove_tree;
 use crate::{ImageError, Rootfs};
 
 /// The kernel takes a mount's options from one page, with a zero at its end.
@@ -19,19 +21,46 @@ const STACK_LIMIT: usize = 16;
 /// Names stay what they are and files are copied whole, so that what is in `upper` can be read without overlayfs.
 const OPTIONS: &str = "redirect_dir=off,metacopy=off,index=off";
 
+/// What becomes of a container's files when the power fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// What the container synced is there. Unmounting writes the whole file system out, which takes what it takes:
+    /// hundreds of milliseconds while others write.
+    Synced,
+    /// They are lost, and mounting them again is refused. Unmounting takes milliseconds, and syncing within the container
+    /// nothing. For tasks: a task whose node lost power is never started again.
+    Volatile,
+}
+
 impl ContainerRoot {
     /// Mounts the root over these layers; returns where it is. Mounted already, it stays as it is.
-    pub fn mount(&self, rootfs: &Rootfs) -> Result<PathBuf, ImageError> {
+    pub fn mount(&self, rootfs: &Rootfs, durability: Durability) -> Result<PathBuf, ImageError> {
         let merged = self.merged();
         if is_mounted(&merged)? {
             return Ok(merged);
         }
         self.make(rootfs)?;
+        self.check_boot()?;
         let failed = |source: io::Error| ImageError::Io { action: "mount overlayfs at", path: merged.clone(), source };
         let (upper, work) = (self.upper(), self.work());
-        let options = options(rootfs, &upper, &work).map_err(failed)?;
+        let options = options(rootfs, &upper, &work, durability).map_err(failed)?;
         mount_from(rootfs.store(), &merged, &options).map_err(failed)?;
         Ok(merged)
+    }
+
+    /// Refuses files that were mounted as volatile in another boot: what of them reached the disk nobody knows.
+    fn check_boot(&self) -> Result<(), ImageError> {
+        let (note, mark) = (self.boot_note(), self.work().join("work/incompat"));
+        let boot = boot_id()?;
+        // overlayfs leaves its mark when it is unmounted, too, and would refuse all that bears it.
+        if mark.join("volatile").exists() {
+            if fs::read_to_string(&note).ok().as_deref() != Some(&boot) {
+                let source = io::Error::other("the machine stopped before the container's files were on the disk");
+                return Err(ImageError::Io { action: "mount again", path: self.upper(), source });
+            }
+            remove_tree(&mark).map_err(ImageError::io("remove", &mark))?;
+        }
+        fs::write(&note, boot).map_err(ImageError::io("write", &note))
     }
 
     /// Takes the mount away, also where something still uses it: it goes when that does. Not mounted is fine.
@@ -50,12 +79,14 @@ impl ContainerRoot {
     }
 }
 
-fn options(rootfs: &Rootfs, upper: &Path, work: &Path) -> io::Result<CString> {
+fn options(rootfs: &Rootfs, upper: &Path, work: &Path, durability: Durability) -> io::Result<CString> {
     let (upper, work) = (upper.display().to_string(), work.display().to_string());
     if [&upper, &work].iter().any(|path| path.contains([',', '\\'])) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has a comma or a backslash in it"));
     }
-    let options = format!("lowerdir={},upperdir={upper},workdir={work},{OPTIONS}", rootfs.lowers.join(":"));
+    let volatile = if durability == Durability::Volatile { ",volatile" } else { "" };
+    let lower = rootfs.lowers.join(":");
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work},{OPTIONS}{volatile}");
     if options.len() > OPTIONS_LIMIT {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the layers do not fit into one page of options"));
     }

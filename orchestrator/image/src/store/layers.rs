@@ -49,9 +49,7 @@ pub(crate) struct LayerTable {
 impl LayerTable {
     /// Finds the layers of an earlier process that may be believed, and takes all others away.
     pub(crate) fn open(folders: &Folders) -> Result<Self, ImageError> {
-        let boot = fs::read_to_string(BOOT_ID).map_err(ImageError::io("read", Path::new(BOOT_ID)))?;
-        let mut table =
-            Self { folders: folders.clone(), boot: boot.trim().to_owned(), layers: BTreeMap::new(), next_link: 0 };
+        let mut table = Self { folders: folders.clone(), boot: boot_id()?, layers: BTreeMap::new(), next_link: 0 };
         let links = folders.links();
         remove_tree(&links).and_then(|()| fs::create_dir(&links)).map_err(ImageError::io("empty", &links))?;
         for name in names_in(&folders.layers())? {
@@ -185,6 +183,12 @@ pub(crate) fn sync_layers(table: &std::sync::Mutex<LayerTable>) -> Result<(), Im
         write_document(&folders.layer(chain_id).join("layer.json"), &note)?;
     }
     Ok(())
+}
+
+/// Which boot this is: what is not synced is there until the next one.
+pub(crate) fn boot_id() -> Result<String, ImageError> {
+    let text = fs::read_to_string(BOOT_ID).map_err(ImageError::io("read", Path::new(BOOT_ID)))?;
+    Ok(text.trim().to_owned())
 }
 
 /// Short, because a page must hold 127 of them.

@@ -5,7 +5,9 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::path::{Path, PathBuf};
 
 use image::ChangeKind::{Added, Deleted, Modified};
-use image::{Change, ChangeKind, Commit, ContainerRoot, ImageError, ImageStore, Import, Removal, Rootfs, RunConfig};
+use image::{
+    Change, ChangeKind, Commit, ContainerRoot, Durability, ImageError, ImageStore, Import, Removal, Rootfs, RunConfig,
+};
 use tokio::sync::mpsc;
 
 use crate::fixture::{TestImage, archive, body, files_below, gzipped, load, open};
@@ -21,7 +23,7 @@ impl Container {
         let name = folder.file_name().unwrap().to_str().unwrap();
         let (_, rootfs) = store.hold(name, store.find(image).unwrap().id).await.unwrap();
         let container = Self { root: ContainerRoot::new(folder), rootfs };
-        container.root.mount(&container.rootfs).unwrap();
+        container.root.mount(&container.rootfs, Durability::Volatile).unwrap();
         container
     }
 
@@ -72,7 +74,7 @@ async fn a_container_sees_its_layers_as_one_and_writes_into_its_own() {
     let container = Container::mount(&store, "x", &own.path().join("c1")).await;
     let other = Container::mount(&store, "x", &own.path().join("c2")).await;
     fs::write(container.path("etc/two"), "changed").unwrap();
-    container.root.mount(&container.rootfs).unwrap();
+    container.root.mount(&container.rootfs, Durability::Volatile).unwrap();
 
     assert_eq!(fs::read(container.path("etc/three")).unwrap(), b"3");
     assert!(!container.path("etc/one").exists() && !container.path("gone").exists());
@@ -85,7 +87,7 @@ async fn a_container_sees_its_layers_as_one_and_writes_into_its_own() {
     container.root.unmount().unwrap();
     container.root.unmount().unwrap();
     assert_eq!(mounts_below(own.path()), 1);
-    container.root.mount(&container.rootfs).unwrap();
+    container.root.mount(&container.rootfs, Durability::Volatile).unwrap();
     assert_eq!(fs::read(container.path("etc/two")).unwrap(), b"changed");
     container.root.remove().unwrap();
     container.root.remove().unwrap();
@@ -140,6 +142,27 @@ async fn what_a_container_changed_is_told_as_docker_tells_it() {
     ];
     assert_eq!(nothing, []);
     assert_eq!(container.changes(), expected.map(|(path, kind)| (path.to_owned(), kind)));
+}
+
+#[tokio::test]
+async fn files_that_did_not_reach_the_disk_before_the_power_failed_are_not_believed() {
+    let (folder, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(folder.path()).await;
+    load(&store, &image_with_layers(), &["x"]).await;
+    let volatile = Container::mount(&store, "x", &own.path().join("volatile")).await;
+    volatile.root.unmount().unwrap();
+    let synced = Container::mount(&store, "x", &own.path().join("synced")).await;
+    synced.root.unmount().unwrap();
+    synced.root.mount(&synced.rootfs, Durability::Synced).unwrap();
+    synced.root.unmount().unwrap();
+    for container in ["volatile", "synced"] {
+        fs::write(own.path().join(container).join("boot"), "another").unwrap();
+    }
+
+    let refused = volatile.root.mount(&volatile.rootfs, Durability::Synced).unwrap_err();
+    synced.root.mount(&synced.rootfs, Durability::Synced).unwrap();
+
+    assert!(refused.to_string().starts_with("failed to mount again"), "{refused}");
 }
 
 fn commit_of(store: &ImageStore, base: &str, name: &str) -> Commit {
