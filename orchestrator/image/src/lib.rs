@@ -2,16 +2,22 @@
 //!
 //! ```text
 //! archive:  docker load, import ─┐
-//! registry: docker pull ─────────┴─> blobs ── unpack (safely) ──> layers ── hold ──> Rootfs: the folders for overlayfs
-//!                                      │                            │
-//!           docker save, push <────────┴── catalog: images, names ──┘   <── tag, remove, prune: Docker's rules
+//! registry: docker pull ─────────┴─> blobs ── unpack, safely ──> layers ── hold ──> Rootfs
+//!                                      │                           │                  │ mount
+//!           docker save, push <────────┴─ catalog: images, names ──┘            ContainerRoot: upper, merged
+//!                                            │                                        │
+//!           docker rmi, tag, prune, history ─┘                    docker diff, commit, export
 //! ```
 //!
-//! [`ImageStore`] is what there is, and [`RegistryClient`] what is brought and fetched; everything else is what goes in
-//! and comes out. The engine maps it to Docker's API.
-//! Layers and archives are strangers' work: they are bounded, verified by digest, and resolved by the kernel beneath
-//! their own root. A process may be killed at any instant: the catalog changes last and in one step, and what it does
-//! not reach is collected at the next opening. `orchestrator/design/image.md` has the files on the disk.
+//! [`ImageStore`] is what there is, [`RegistryClient`] brings and fetches, [`ContainerRoot`] is what a container makes of
+//! an image. The engine maps them to Docker's API, and keeps each container's [`Hold`] with the container.
+//!
+//! Layers, archives and registries are strangers' work: they are bounded, verified by digest, and resolved by the kernel
+//! beneath their own root. A process may be killed at any instant: the catalog changes last and in one step, and what it
+//! does not reach is collected at the next opening. What blocks runs on tokio's blocking threads; what is not async here
+//! says so. `orchestrator/design/image.md` has the files on the disk and the rules.
+
+#![cfg(target_os = "linux")]
 
 mod archive;
 mod body;

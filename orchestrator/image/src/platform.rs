@@ -5,16 +5,20 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::null_is_default;
+
 /// Operating system and processor, in the image specification's words (`linux`, `amd64`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Platform {
     /// `linux`.
+    #[serde(deserialize_with = "null_is_default")]
     pub os: String,
     /// `amd64`, `arm64`, `arm`, …
+    #[serde(deserialize_with = "null_is_default")]
     pub architecture: String,
     /// The generation of the processor: `v7`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub variant: String,
 }
 

@@ -1,8 +1,11 @@
 //! `GET /distribution/{name}/json`: what a name means at its registry, without pulling anything.
 
-use super::{Credentials, RegistryClient, RegistryError};
+use super::{Credentials, RegistryClient, RegistryError, RegistrySettings};
 use crate::manifest::Document;
 use crate::{Descriptor, ImageConfig, Platform, Reference};
+
+/// How often it is asked.
+const ATTEMPTS: u32 = 2;
 
 /// What a name means at its registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +17,11 @@ pub struct Resolved {
 }
 
 impl RegistryClient {
-    /// Asks what a reference means now.
+    /// Asks what a reference means now. Somebody waits for the answer, so that little patience is had.
     pub async fn resolve(&self, reference: &Reference, credentials: &Credentials) -> Result<Resolved, RegistryError> {
-        let session = self.session(reference, "pull", credentials).await?;
+        let attempts = self.settings.attempts.min(ATTEMPTS);
+        let hasty = Self { settings: RegistrySettings { attempts, ..self.settings.clone() }, ..self.clone() };
+        let session = hasty.session(reference, "pull", credentials).await?;
         let fetched = session.manifest(reference).await?;
         let platforms = match &fetched.document {
             Document::Index(index) => index.platforms(),

@@ -136,7 +136,8 @@ impl<'de> Deserialize<'de> for Reference {
     }
 }
 
-/// Reads the catalog, and each image's configuration with it.
+/// Reads the catalog, and each image's configuration with it. An image whose configuration has rotted is let go: what a
+/// registry has can be had again, and the others must not go with it.
 pub(super) fn load(folders: &Folders) -> Result<Catalog, ImageError> {
     let path = folders.catalog();
     let Some(mut catalog) = read_document::<Catalog>(&path)? else { return Ok(Catalog::default()) };
@@ -144,11 +145,23 @@ pub(super) fn load(folders: &Folders) -> Result<Catalog, ImageError> {
         let source = serde::de::Error::custom(format!("format {} is not known", catalog.format));
         return Err(ImageError::Damaged { path, source });
     }
-    for (id, record) in &mut catalog.images {
-        let path = folders.blob(*id);
-        let bytes = read_blob(folders, *id, DOCUMENT_LIMIT)?;
-        let config = serde_json::from_slice(&bytes).map_err(|source| ImageError::Damaged { path, source })?;
-        record.config = Arc::new(config);
-    }
+    catalog.images.retain(|id, record| match read_config(folders, *id) {
+        Ok(config) => {
+            record.config = Arc::new(config);
+            true
+        }
+        Err(error) => {
+            let error = model::with_causes(&error);
+            tracing::warn!(image = %id, %error, "an image cannot be read any more; it can be pulled again");
+            false
+        }
+    });
+    let images = &catalog.images;
+    catalog.references.retain(|_, id| images.contains_key(id));
     Ok(catalog)
+}
+
+fn read_config(folders: &Folders, id: Digest) -> Result<ImageConfig, ImageError> {
+    let bytes = read_blob(folders, id, DOCUMENT_LIMIT)?;
+    serde_json::from_slice(&bytes).map_err(|source| ImageError::Damaged { path: folders.blob(id), source })
 }

@@ -216,6 +216,37 @@ async fn a_layer_of_another_boot_that_was_never_synced_is_unpacked_again() {
 }
 
 #[tokio::test]
+async fn an_image_that_rotted_is_let_go_and_can_be_loaded_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let (rotten, sound) = (TestImage::new("rotten", &[("a", "1")]), TestImage::new("sound", &[("b", "1")]));
+    load(&store, &rotten, &["rotten"]).await;
+    load(&store, &sound, &["sound"]).await;
+    drop(store);
+    std::fs::write(folder.path().join("blobs/sha256").join(rotten.id().hex()), "{}").unwrap();
+
+    let store = open(folder.path()).await;
+
+    assert!(matches!(store.find("rotten"), Err(ImageError::NoSuchImage(_))));
+    assert_eq!(store.find("sound").unwrap().id, sound.id());
+    assert_eq!(load(&store, &rotten, &["rotten"]).await, rotten.id());
+}
+
+#[tokio::test]
+async fn a_catalog_that_cannot_be_read_is_an_error_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()).await);
+    for text in ["{\"form", "{\"format\":2,\"images\":{},\"references\":{}}"] {
+        std::fs::write(folder.path().join("catalog.json"), text).unwrap();
+
+        let outcome = ImageStore::open(folder.path(), Vec::new(), UnpackLimits::default()).await;
+
+        assert!(matches!(outcome, Err(ImageError::Damaged { .. })), "{text}");
+        assert_eq!(std::fs::read_to_string(folder.path().join("catalog.json")).unwrap(), text);
+    }
+}
+
+#[tokio::test]
 async fn one_process_at_a_time_has_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
