@@ -1,0 +1,116 @@
+//! How long a container takes, beside `runc` with the same root: `cargo run --release -p runtime --example against_runc`.
+//!
+//! Needs root, Debian's `busybox-static` and `runc`. Prints medians of create, start, exit and delete together, and of
+//! the time until the program has begun, with the default filter and a log; the two take turns.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use runtime::{Bundle, LogSettings, Runtime};
+
+/// How many of each are measured.
+const ROUNDS: usize = 60;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    if let Some(code) = runtime::reenter() {
+        return code;
+    }
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(measure()));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure() -> Result<(), Failure> {
+    let folder = tempfile::Builder::new().prefix("against-runc-").tempdir_in("/run")?;
+    let rootfs = folder.path().join("rootfs");
+    for name in ["bin", "dev", "etc", "proc", "sys"] {
+        fs::create_dir_all(rootfs.join(name))?;
+    }
+    fs::copy("/usr/bin/busybox", rootfs.join("bin/busybox"))?;
+    symlink("busybox", rootfs.join("bin/true"))?;
+    runc_bundle(folder.path())?;
+    let cgroups = format!("/against-runc-{}", std::process::id());
+    let runtime = Runtime::new(folder.path().join("state"), &cgroups)?;
+
+    let (mut begun, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let (until_begun, whole) = run_ours(&runtime, folder.path(), &rootfs, round).await?;
+        begun.push(until_begun);
+        ours.push(whole);
+        theirs.push(run_theirs(folder.path(), round)?);
+    }
+    links::cgroup::ControlGroup::new(cgroups.trim_start_matches('/'))?.remove()?;
+
+    for (name, times) in [("begun", &mut begun), ("whole", &mut ours), ("runc run", &mut theirs)] {
+        times.sort_unstable();
+        let at = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1000.0;
+        say(&format!("{name:<9} median {:6.1} ms   min {:6.1}   p95 {:6.1}", at(50), at(0), at(95)));
+    }
+    Ok(())
+}
+
+async fn run_ours(
+    runtime: &Runtime,
+    folder: &Path,
+    rootfs: &Path,
+    round: usize,
+) -> Result<(Duration, Duration), Failure> {
+    let id = format!("c{round}");
+    let mut bundle = Bundle::new(&id, rootfs, runtime.cgroup_of(&id), &["true"]);
+    bundle.log = Some(LogSettings::new(folder.join(format!("log-{id}"))));
+    let clock = Instant::now();
+    let container = runtime.create(&bundle).await?;
+    container.start().await?;
+    let begun = clock.elapsed();
+    container.wait().await?;
+    container.delete(false).await?;
+    Ok((begun, clock.elapsed()))
+}
+
+fn run_theirs(folder: &Path, round: usize) -> Result<Duration, Failure> {
+    let clock = Instant::now();
+    let status = Command::new("runc")
+        .args(["--root", "runc", "run", "--bundle", "."])
+        .arg(format!("r{round}"))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()?;
+    if !status.success() {
+        return Err(format!("runc ended with {status}").into());
+    }
+    Ok(clock.elapsed())
+}
+
+/// `runc spec`, without a terminal and without the limit that needs more than a container's host may have.
+fn runc_bundle(folder: &Path) -> Result<(), Failure> {
+    Command::new("runc").arg("spec").current_dir(folder).status()?;
+    let path = folder.join("config.json");
+    let mut spec: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+    spec["process"]["terminal"] = false.into();
+    spec["process"]["args"] = vec!["true"].into();
+    spec["process"]["rlimits"] = serde_json::Value::Array(Vec::new());
+    spec["root"]["readonly"] = false.into();
+    fs::write(path, serde_json::to_vec(&spec)?)?;
+    Ok(())
+}
+
+fn say(line: &str) {
+    // Nobody may be listening.
+    let _ = fs::OpenOptions::new().append(true).open("/dev/stdout").and_then(|mut output| writeln!(output, "{line}"));
+}
