@@ -4,7 +4,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 
-use model::{ErrorKind, SwarmError};
+use image::{ImageError, Reference, RegistryError};
+use model::{ErrorKind, SwarmError, with_causes};
 
 use crate::respond::json;
 
@@ -51,6 +52,52 @@ impl From<SwarmError> for ApiError {
         };
         Self { status, message: error.message }
     }
+}
+
+impl From<ImageError> for ApiError {
+    fn from(error: ImageError) -> Self {
+        let status = match &error {
+            ImageError::NoSuchImage(name) => return no_such_image(name),
+            ImageError::Ambiguous(_) => StatusCode::NOT_FOUND,
+            ImageError::Conflict(_) => StatusCode::CONFLICT,
+            ImageError::Registry(error) => registry_status(error),
+            ImageError::InvalidReference(_)
+            | ImageError::WrongContent { .. }
+            | ImageError::TooLarge { .. }
+            | ImageError::Manifest { .. }
+            | ImageError::NotWhole(_)
+            | ImageError::Layer { .. }
+            | ImageError::Archive(_) => StatusCode::BAD_REQUEST,
+            ImageError::NoSpace(_) | ImageError::Locked(_) | ImageError::Damaged { .. } | ImageError::Io { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, with_causes(&error))
+    }
+}
+
+/// Docker's 404 also for who is not let in, as registries do not tell whether there is anything.
+fn registry_status(error: &RegistryError) -> StatusCode {
+    match error {
+        RegistryError::NotFound(_) | RegistryError::Denied { .. } | RegistryError::OtherPlatform { .. } => {
+            StatusCode::NOT_FOUND
+        }
+        RegistryError::Unreachable { .. }
+        | RegistryError::Stalled { .. }
+        | RegistryError::Truncated { .. }
+        | RegistryError::Busy { .. }
+        | RegistryError::Lies { .. }
+        | RegistryError::Refused { .. }
+        | RegistryError::Nonsense { .. }
+        | RegistryError::Tls(_)
+        | RegistryError::Client(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Docker's words, by which clients know that they may pull it.
+fn no_such_image(name: &str) -> ApiError {
+    let name = name.parse().map_or_else(|_| name.to_owned(), |reference: Reference| reference.familiar());
+    ApiError::new(StatusCode::NOT_FOUND, format!("No such image: {name}"))
 }
 
 impl IntoResponse for ApiError {

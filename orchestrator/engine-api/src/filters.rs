@@ -33,6 +33,25 @@ impl Filters {
         Ok(Self(filters))
     }
 
+    /// Adds a value that a client gave by other means.
+    pub(crate) fn add(&mut self, key: &str, value: &str) {
+        self.0.entry(key.to_owned()).or_default().insert(value.to_owned());
+    }
+
+    /// A key whose only value says yes or no; `None` where it is absent.
+    ///
+    /// # Errors
+    /// It says neither or both, in Docker's words.
+    pub(crate) fn boolean(&self, key: &str) -> Result<Option<bool>, ApiError> {
+        let values: Vec<_> = self.values(key).collect();
+        match values[..] {
+            [] => Ok(None),
+            ["1" | "true"] => Ok(Some(true)),
+            ["0" | "false"] => Ok(Some(false)),
+            _ => Err(ApiError::invalid(format!("invalid filter '{key}=[{}]'", values.join(" ")))),
+        }
+    }
+
     /// The values of a key.
     pub(crate) fn values(&self, key: &str) -> impl Iterator<Item = &str> {
         self.0.get(key).into_iter().flatten().map(String::as_str)
@@ -109,6 +128,19 @@ mod tests {
         for text in ["x", "[]", "1", r#"{"label":"a"}"#, r#"{"label":[1]}"#, r#"{"label":{"a":1}}"#] {
             assert_eq!(read(text).unwrap_err(), "invalid filter", "{text}");
         }
+    }
+
+    #[test]
+    fn yes_and_no_are_read_as_docker_reads_them() {
+        let check = |text: &str, expected: Result<Option<bool>, &str>| {
+            let found = read(text).unwrap().boolean("label").map_err(|error| error.message);
+            assert_eq!(found, expected.map_err(str::to_owned), "{text}");
+        };
+        check("{}", Ok(None));
+        check(r#"{"label":["true"]}"#, Ok(Some(true)));
+        check(r#"{"label":{"0":true}}"#, Ok(Some(false)));
+        check(r#"{"label":["0","1"]}"#, Err("invalid filter 'label=[0 1]'"));
+        check(r#"{"label":["maybe"]}"#, Err("invalid filter 'label=[maybe]'"));
     }
 
     #[test]

@@ -13,11 +13,16 @@
 
 mod api;
 mod body;
+mod changes;
 mod error;
 mod filters;
+mod glob;
+mod image_name;
 mod lookup;
 mod moment;
+mod progress;
 mod query;
+mod registry_auth;
 mod respond;
 mod routes;
 mod serve;

@@ -38,7 +38,7 @@ fn civil(text: &str) -> Option<Timestamp> {
 }
 
 /// Go's durations: numbers with units, such as `1h30m`, `1.5s`, `-10ms`.
-fn duration(text: &str) -> Option<SignedDuration> {
+pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     let (is_negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

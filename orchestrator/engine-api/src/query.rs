@@ -29,6 +29,11 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
+    /// All values of a parameter that may be given several times, in their order.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// A lenient boolean: everything is true but the absent, the empty, `0`, `no`, `false` and `none`.
     pub(crate) fn boolean(&self, name: &str) -> bool {
         let value = self.text(name).trim().to_lowercase();

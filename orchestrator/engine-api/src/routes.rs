@@ -1,13 +1,15 @@
 //! The calls that stand. Each file holds what belongs to one kind of object.
 
+mod distribution;
 mod events;
+mod images;
 mod lease;
 mod nodes;
 mod swarm;
 mod system;
 
 use axum::Router;
-use axum::routing::{get, head, post};
+use axum::routing::{any, get, head, post};
 
 use crate::api::Api;
 
@@ -26,6 +28,9 @@ pub(crate) fn all() -> Router<Api> {
         .route("/version", get(system::version))
         .route("/info", get(system::info))
         .route("/events", get(events::stream))
+        // Names have slashes, so what comes behind them is told apart by hand.
+        .route("/images/{*call}", any(images::call))
+        .route("/distribution/{*call}", get(distribution::inspect))
         .route("/swarm", get(swarm::inspect))
         .route("/swarm/init", post(swarm::init))
         .route("/swarm/join", post(swarm::join))

@@ -4,7 +4,7 @@
 
 use http::Method;
 
-/// Methods and paths. `*` stands for one part of a path, `**` for one or more (names of images have slashes).
+/// Methods and paths. `*` stands for one part of a path, `**` for one or more (names of plugins have slashes).
 const CALLS: &[(&str, &str)] = &[
     ("POST", "/auth"),
     ("POST", "/build"),
@@ -45,23 +45,10 @@ const CALLS: &[(&str, &str)] = &[
     ("POST", "/containers/*/unpause"),
     ("POST", "/containers/*/update"),
     ("POST", "/containers/*/wait"),
-    ("GET", "/distribution/**/json"),
     ("GET", "/exec/*/json"),
     ("POST", "/exec/*/resize"),
     ("POST", "/exec/*/start"),
     ("POST", "/grpc"),
-    ("POST", "/images/create"),
-    ("GET", "/images/get"),
-    ("GET", "/images/json"),
-    ("POST", "/images/load"),
-    ("POST", "/images/prune"),
-    ("GET", "/images/search"),
-    ("GET", "/images/**/get"),
-    ("GET", "/images/**/history"),
-    ("GET", "/images/**/json"),
-    ("POST", "/images/**/push"),
-    ("POST", "/images/**/tag"),
-    ("DELETE", "/images/**"),
     ("GET", "/networks"),
     ("POST", "/networks/create"),
     ("POST", "/networks/prune"),
@@ -135,14 +122,12 @@ mod tests {
         check(Method::GET, "/containers/json", true);
         check(Method::GET, "/containers/abc/json", true);
         check(Method::POST, "/containers/abc/start", true);
-        check(Method::GET, "/images/registry:5000/a/b/json", true);
-        check(Method::DELETE, "/images/a/b:latest", true);
-        check(Method::GET, "/distribution/library/busybox/json", true);
+        check(Method::GET, "/plugins/registry:5000/a/b/json", true);
+        check(Method::DELETE, "/plugins/a/b:latest", true);
         check(Method::POST, "/containers/json", false);
         check(Method::GET, "/containers", false);
         check(Method::GET, "/containers//json", false);
-        check(Method::GET, "/images//json", false);
-        check(Method::GET, "/distribution/json", false);
+        check(Method::GET, "/plugins//json", false);
         check(Method::GET, "/", false);
         check(Method::GET, "", false);
         check(Method::GET, "/nodes/x/y", false);

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use image::ImageError;
 use model::{EngineDescription, NodeDescription, Plugin, TlsInfo};
 
 use crate::event::EventLog;
 use crate::facts::HostFacts;
 use crate::identity::{self, EngineIdentityError};
+use crate::images::Images;
 use crate::lease::Lease;
 use crate::prefixes;
 
@@ -27,6 +29,19 @@ pub struct EngineSettings {
     pub data_dir: PathBuf,
     /// How long the machine stays after each renewal of the swarm's lease; `None` where nobody need hold it.
     pub lease: Option<Duration>,
+    /// Registries that need neither a valid certificate nor https (`--insecure-registry`), besides this machine's own.
+    pub insecure_registries: Vec<String>,
+}
+
+/// Why an engine cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineOpenError {
+    /// Its id is neither there nor can be kept.
+    #[error(transparent)]
+    Identity(#[from] EngineIdentityError),
+    /// Its images cannot be had.
+    #[error("failed to open the images")]
+    Images(#[source] ImageError),
 }
 
 /// The engine of a node. Starts nothing; costs nothing while nobody asks.
@@ -34,17 +49,20 @@ pub struct EngineSettings {
 pub struct Engine {
     settings: EngineSettings,
     id: String,
-    events: EventLog,
+    events: Arc<EventLog>,
     lease: Arc<Lease>,
+    images: Images,
 }
 
 impl Engine {
     /// Opens the engine whose state is in the data directory, which must exist. Its id is drawn at the first start
-    /// and kept there.
-    pub fn open(settings: EngineSettings, rng: &mut impl rand::Rng) -> Result<Self, EngineIdentityError> {
+    /// and kept there. Refused while another process has its images open.
+    pub async fn open(settings: EngineSettings, rng: &mut impl rand::Rng) -> Result<Self, EngineOpenError> {
         let id = identity::ensure(&settings.data_dir, rng)?;
         let lease = Arc::new(Lease::new(settings.lease));
-        Ok(Self { settings, id, events: EventLog::new(), lease })
+        let events = Arc::new(EventLog::new());
+        let images = Images::open(&settings, Arc::clone(&events)).await.map_err(EngineOpenError::Images)?;
+        Ok(Self { settings, id, events, lease, images })
     }
 
     /// The engine's id: a UUID that survives restarts. Not the node's id, which the swarm gives.
@@ -70,6 +88,16 @@ impl Engine {
     /// The events of this node.
     pub fn events(&self) -> &EventLog {
         &self.events
+    }
+
+    /// The images of this node.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// Registries that need neither a valid certificate nor https.
+    pub fn insecure_registries(&self) -> &[String] {
+        &self.settings.insecure_registries
     }
 
     /// How long the machine stays. It is measured from when the engine was opened.
@@ -112,20 +140,21 @@ mod tests {
 
     use super::*;
 
-    fn open(data_dir: &Path, seed: u64) -> Engine {
+    async fn open(data_dir: &Path, seed: u64) -> Engine {
         let settings = EngineSettings {
             hostname: "node-1".to_owned(),
             labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
             data_dir: data_dir.to_owned(),
             lease: None,
+            insecure_registries: Vec::new(),
         };
-        Engine::open(settings, &mut StdRng::seed_from_u64(seed)).unwrap()
+        Engine::open(settings, &mut StdRng::seed_from_u64(seed)).await.unwrap()
     }
 
-    #[test]
-    fn a_description_holds_what_was_given_and_what_the_kernel_says() {
+    #[tokio::test]
+    async fn a_description_holds_what_was_given_and_what_the_kernel_says() {
         let directory = tempfile::tempdir().unwrap();
-        let description = open(directory.path(), 1).describe();
+        let description = open(directory.path(), 1).await.describe();
 
         assert_eq!(description.hostname, "node-1");
         assert_eq!(description.engine.engine_version, VERSION);
@@ -137,12 +166,12 @@ mod tests {
         assert!(description.resources.memory_bytes > 1 << 20);
     }
 
-    #[test]
-    fn an_engine_keeps_its_id_over_restarts() {
+    #[tokio::test]
+    async fn an_engine_keeps_its_id_over_restarts() {
         let directory = tempfile::tempdir().unwrap();
 
-        let first = open(directory.path(), 1).id().to_owned();
-        let second = open(directory.path(), 2).id().to_owned();
+        let first = open(directory.path(), 1).await.id().to_owned();
+        let second = open(directory.path(), 2).await.id().to_owned();
 
         assert_eq!(first, second);
     }

@@ -57,6 +57,10 @@ pub(crate) struct RunArguments {
     /// Serve the Engine API on this socket too, where nobody else does
     #[arg(long, value_name = "PATH", default_value = layout::DOCKER_SOCKET)]
     pub(crate) docker_socket: PathBuf,
+    /// A registry that need have no valid certificate, or no https at all: HOST, HOST:PORT or a prefix of addresses
+    /// (10.0.0.0/8); may be repeated. Registries on this machine's loopback always count so, as in Docker
+    #[arg(long = "insecure-registry", value_name = "HOST:PORT")]
+    pub(crate) insecure_registries: Vec<String>,
 }
 
 /// How log lines look.

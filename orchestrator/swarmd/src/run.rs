@@ -112,8 +112,9 @@ async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) 
         labels: settings.labels.clone(),
         data_dir: settings.data_dir.clone(),
         lease: settings.lease.as_ref().map(|leased| Duration::from_secs(leased.terms.seconds.into())),
+        insecure_registries: settings.insecure_registries.clone(),
     };
-    let engine = Arc::new(Engine::open(engine, &mut rng).context("failed to open the engine")?);
+    let engine = Arc::new(Engine::open(engine, &mut rng).await.context("failed to open the engine")?);
     let runtime = NodeRuntime::new(NodeSettings {
         executor: Arc::new(agent::RefusingExecutor),
         data_dir: settings.data_dir.clone(),

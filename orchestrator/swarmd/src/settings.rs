@@ -1,6 +1,7 @@
 //! The settings of an agent: what its command line says, else what the installation says, else the default.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -25,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) labels: BTreeMap<String, String>,
     /// What the node's machine stays by, where somebody must hold it.
     pub(crate) lease: Option<Leased>,
+    /// Registries that need neither a valid certificate nor https.
+    pub(crate) insecure_registries: Vec<String>,
 }
 
 /// The lease of an installed agent.
@@ -54,6 +57,9 @@ impl Settings {
             anyhow::ensure!(!key.is_empty(), "the label `{label}` has no key");
             labels.insert(key.to_owned(), value.to_owned());
         }
+        for registry in &arguments.insecure_registries {
+            check_registry(registry)?;
+        }
         Ok(Self {
             data_dir: std::path::absolute(arguments.data_dir).context("failed to find the data directory")?,
             run_dir: std::path::absolute(arguments.run_dir).context("failed to find the run directory")?,
@@ -61,8 +67,23 @@ impl Settings {
             hostname: arguments.hostname.or(installed_name).unwrap_or(machine),
             labels,
             lease,
+            insecure_registries: arguments.insecure_registries,
         })
     }
+}
+
+/// Refuses what is neither a host, perhaps with a port, nor a prefix of addresses, and would never fit a registry.
+fn check_registry(text: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(!text.contains("://"), "insecure registry `{text}` should not contain '://'");
+    let is_registry = if let Some((address, length)) = text.split_once('/') {
+        let bits = address.parse().map(|address: IpAddr| if address.is_ipv4() { 32 } else { 128 });
+        matches!((bits, length.parse::<u8>()), (Ok(bits), Ok(length)) if length <= bits)
+    } else {
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
+        !text.is_empty() && text.bytes().all(is_host)
+    };
+    anyhow::ensure!(is_registry, "`{text}` is no registry: HOST, HOST:PORT or a prefix of addresses is expected");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -113,6 +134,16 @@ mod tests {
 
         assert_eq!(settings.hostname, "other");
         assert_eq!(settings.labels, BTreeMap::from([("zone".into(), "b".into()), ("ssd".into(), String::new())]));
+    }
+
+    #[test]
+    fn insecure_registries_are_hosts_and_prefixes_of_addresses() {
+        let flags = ["--insecure-registry", "reg:5000", "--insecure-registry", "10.0.0.0/8"];
+        assert_eq!(settings(&flags, None).unwrap().insecure_registries, ["reg:5000", "10.0.0.0/8"]);
+
+        for wrong in ["", "http://reg:5000", "reg:5000/team", "10.0.0.0/33", "a b"] {
+            assert!(settings(&["--insecure-registry", wrong], None).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The engine and its place in the swarm, as `GET /info` shows it.
 //!
-//! Every field that a client prints is here. What does not stand yet (containers, images, drivers, runtimes) is
+//! Every field that a client prints is here. What does not stand yet (containers, drivers, runtimes) is
 //! zero, empty or `none`: the engine claims nothing that it cannot do.
+
+mod registries;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,7 @@ use serde::Serialize;
 use super::swarm::ClusterView;
 use super::time;
 use crate::version::ApiVersion;
+use registries::RegistryView;
 
 /// Until when clients were told of netfilter on bridges; those clients warn where it is false.
 const BRIDGE_NETFILTER_UNTIL: ApiVersion = ApiVersion::new(1, 50);
@@ -38,7 +41,7 @@ pub(crate) struct InfoDocument {
     containers_running: u64,
     containers_paused: u64,
     containers_stopped: u64,
-    images: u64,
+    images: usize,
     driver: &'static str,
     driver_status: Option<Vec<[String; 2]>>,
     plugins: PluginsView,
@@ -141,7 +144,7 @@ impl InfoDocument {
             containers_running: 0,
             containers_paused: 0,
             containers_stopped: 0,
-            images: 0,
+            images: engine.images().store().list().len(),
             driver: "",
             driver_status: None,
             plugins: PluginsView::new(engine),
@@ -172,7 +175,7 @@ impl InfoDocument {
             operating_system: facts.os_name,
             os_version: facts.os_version,
             index_server_address: INDEX_SERVER,
-            registry_config: RegistryView::default(),
+            registry_config: RegistryView::new(engine.insecure_registries()),
             generic_resources: None,
             docker_root_dir: engine.data_dir().display().to_string(),
             http_proxy: "",
@@ -220,16 +223,6 @@ impl PluginsView {
         }
         view
     }
-}
-
-#[derive(Debug, Clone, Default, Serialize)]
-struct RegistryView {
-    #[serde(rename = "InsecureRegistryCIDRs")]
-    insecure_cidrs: Vec<String>,
-    #[serde(rename = "IndexConfigs")]
-    index_configs: BTreeMap<String, String>,
-    #[serde(rename = "Mirrors")]
-    mirrors: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

@@ -7,7 +7,15 @@ mod cli;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod debian_registry;
+#[cfg(test)]
 mod events;
+#[cfg(test)]
+mod images;
+#[cfg(test)]
+mod images_by_client;
+#[cfg(test)]
+mod images_of_registry;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
@@ -22,5 +30,7 @@ mod sdk;
 mod served;
 #[cfg(test)]
 mod swarm;
+#[cfg(test)]
+mod test_image;
 #[cfg(test)]
 mod tls;

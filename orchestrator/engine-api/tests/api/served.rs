@@ -57,8 +57,9 @@ impl Served {
             labels: BTreeMap::from([("rack".to_owned(), "r1".to_owned())]),
             data_dir: folder.path().to_owned(),
             lease,
+            insecure_registries: Vec::new(),
         };
-        let engine = Arc::new(Engine::open(settings, &mut StdRng::seed_from_u64(1)).unwrap());
+        let engine = Arc::new(Engine::open(settings, &mut StdRng::seed_from_u64(1)).await.unwrap());
         let server = ApiServer::new(node, Arc::clone(&engine));
         let socket = UnixSocket::bind(&folder.path().join("api.sock")).await.unwrap();
         let cancel = CancellationToken::new();

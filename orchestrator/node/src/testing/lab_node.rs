@@ -95,7 +95,7 @@ impl LabNode {
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-            let engine = engine(&hostname, &data_dir);
+            let engine = runtime.block_on(engine(&hostname, &data_dir));
             let node = NodeRuntime::new(NodeSettings {
                 executor: Arc::new(agent::RefusingExecutor),
                 data_dir,
@@ -366,15 +366,16 @@ impl Drop for LabNode {
     }
 }
 
-fn engine(hostname: &str, data_dir: &Path) -> Arc<Engine> {
+async fn engine(hostname: &str, data_dir: &Path) -> Arc<Engine> {
     let settings = EngineSettings {
         hostname: hostname.to_owned(),
         labels: BTreeMap::new(),
         data_dir: data_dir.to_owned(),
         lease: None,
+        insecure_registries: Vec::new(),
     };
     let mut rng: StdRng = rand::make_rng();
-    Arc::new(Engine::open(settings, &mut rng).expect("an engine can be opened in an empty directory"))
+    Arc::new(Engine::open(settings, &mut rng).await.expect("an engine can be opened in an empty directory"))
 }
 
 /// Writes a file that only its owner may read.

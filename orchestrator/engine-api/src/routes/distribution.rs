@@ -1,0 +1,52 @@
+//! `GET /distribution/{name}/json`: what a name means at its registry, by which clients pin it.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, Uri};
+use image::{Descriptor, Platform, Reference, RegistryError};
+use model::with_causes;
+use serde::Serialize;
+
+use super::images::decode;
+use crate::api::Api;
+use crate::error::ApiError;
+use crate::registry_auth::credentials;
+use crate::respond::json;
+
+/// Docker's `DistributionInspect`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DistributionDocument {
+    descriptor: Descriptor,
+    platforms: Vec<Platform>,
+}
+
+/// `GET /distribution/{name}/json`
+pub(super) async fn inspect(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
+    let path = uri.path().strip_prefix("/distribution/").and_then(|rest| rest.strip_suffix("/json"));
+    let name = path.filter(|name| !name.is_empty()).ok_or_else(ApiError::page_not_found)?;
+    let reference: Reference =
+        decode(name)?.parse().map_err(|error| ApiError::from(image::ImageError::InvalidReference(error)))?;
+    let credentials = credentials(&headers)?;
+    let resolved = api.engine.images().resolve(&reference, &credentials).await.map_err(|error| refusal(&error))?;
+    let document = DistributionDocument { descriptor: resolved.descriptor, platforms: resolved.platforms };
+    Ok(json(StatusCode::OK, &document))
+}
+
+/// Here, as in Docker, who is not let in is told so.
+fn refusal(error: &RegistryError) -> ApiError {
+    let status = match error {
+        RegistryError::Denied { .. } => StatusCode::FORBIDDEN,
+        RegistryError::NotFound(_) | RegistryError::OtherPlatform { .. } => StatusCode::NOT_FOUND,
+        RegistryError::Unreachable { .. }
+        | RegistryError::Stalled { .. }
+        | RegistryError::Truncated { .. }
+        | RegistryError::Busy { .. }
+        | RegistryError::Lies { .. }
+        | RegistryError::Refused { .. }
+        | RegistryError::Nonsense { .. }
+        | RegistryError::Tls(_)
+        | RegistryError::Client(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    ApiError::new(status, with_causes(error))
+}
