@@ -95,8 +95,11 @@ async fn the_youngest_go_where_less_is_left_than_is_reserved() {
     assert!(created_at(2) < created_at(1));
     assert_eq!(slots(&running), BTreeSet::from([1]));
 
+    let more_memory = on(&task(4, 4, &reserving(0, 1)), 1, TaskState::Running);
+    running.store.update(|tx| tx.create_task(more_memory)).await.unwrap();
+    assert_eq!(slots(&running), BTreeSet::from([1, 4]));
     change(&running, |node| node.state.description = None).await;
-    assert_eq!(slots(&running).len(), 3);
+    assert_eq!(slots(&running).len(), 4);
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ async fn a_task_that_no_transaction_can_carry_stops_nobody_else() {
 #[tokio::test(start_paused = true)]
 async fn a_decision_that_is_overtaken_is_not_carried_out() {
     let running = running_store();
-    let tasks: Vec<Task> = (1..=5).map(|number| task(number, 1, &TaskSpec::default())).collect();
+    let tasks: Vec<Task> = (1..=6).map(|number| task(number, 1, &TaskSpec::default())).collect();
     create(&running.store, vec![node(1), node(2)], tasks.clone()).await;
     let view = running.store.view();
     let decide = |number: usize, outcome: Outcome| Decision {
@@ -222,6 +222,7 @@ async fn a_decision_that_is_overtaken_is_not_carried_out() {
         decide(3, to(1)),
         decide(4, Outcome::Unplaced("no suitable node".into())),
         decide(5, Outcome::Ended),
+        decide(6, to(1)),
     ];
     change_node(&running.store, 2, |node| node.spec.availability = model::Availability::Drain).await;
     change_task(&running.store, &tasks[2].id, |task| task.state.desired = TaskState::Remove).await;
@@ -230,12 +231,13 @@ async fn a_decision_that_is_overtaken_is_not_carried_out() {
         task.state.status.state = TaskState::Running;
     })
     .await;
+    change_task(&running.store, &tasks[5].id, |task| task.state.node_id = Some(node_id(2))).await;
 
     running.store.update(move |tx| carry_out(tx, &decisions, Timestamp::UNIX_EPOCH)).await.unwrap();
 
     let states: Vec<TaskState> = tasks.iter().map(|task| known(&running, task).state.status.state).collect();
     let pending = TaskState::Pending;
-    assert_eq!(states, [TaskState::Assigned, pending, pending, TaskState::Running, pending]);
+    assert_eq!(states, [TaskState::Assigned, pending, pending, TaskState::Running, pending, pending]);
     let gone = decide(1, to(1));
     let removed = tasks[0].id.clone();
     running.store.update(move |tx| tx.remove_task(&removed)).await.unwrap();

@@ -157,6 +157,41 @@ fn a_bound_task_is_only_checked() {
 }
 
 #[test]
+fn a_bound_task_is_tried_again_when_its_node_has_room() {
+    let holder = on(&task(9, 9, &reserving(NODE_CPUS, 0)), 1, TaskState::Running);
+    let elsewhere = on(&task(8, 8, &reserving(NODE_CPUS, 0)), 2, TaskState::Running);
+    let bound = on(&task(1, 1, &reserving(NODE_CPUS, 0)), 1, TaskState::Pending);
+    let mut ledger = ledger(vec![node(1), node(2)], vec![holder.clone(), elsewhere.clone(), bound]);
+    assert_eq!(explanations(&ledger.decide(NOW)).len(), 1);
+
+    ledger.forget_task(&elsewhere.id);
+    assert!(ledger.queue.take_bound(&ledger.nodes).is_empty());
+    ledger.forget_task(&holder.id);
+
+    assert_eq!(counts(&ledger.decide(NOW)), BTreeMap::from([(node_id(1), 1)]));
+}
+
+#[test]
+fn a_new_task_of_a_group_that_found_nothing_is_told_why() {
+    let spec = constrained(&["node.role==manager"]);
+    let mut ledger = ledger(vec![node(1)], waiting([1, 2], 1, &spec));
+    assert_eq!(ledger.decide(NOW).len(), 2);
+    let told = |number: u64| {
+        let mut task = task(number, 1, &spec);
+        task.state.status.err = "no suitable node (scheduling constraints not satisfied on 1 node)".to_owned();
+        task
+    };
+    for number in [1, 2] {
+        ledger.note_task(&Arc::new(told(number)), NOW);
+    }
+
+    ledger.note_task(&Arc::new(task(3, 1, &spec)), NOW);
+
+    let decisions = ledger.decide(NOW);
+    assert_eq!(decisions.iter().map(|decision| decision.task.state.slot).collect::<Vec<_>>(), [3]);
+}
+
+#[test]
 fn what_nobody_wants_any_more_ends_without_a_node() {
     let mut unwanted = task(1, 1, &TaskSpec::default());
     unwanted.state.desired = TaskState::Shutdown;
@@ -333,12 +368,12 @@ fn a_decision_that_is_not_carried_out_gives_the_room_back() {
 #[test]
 fn a_node_that_goes_and_comes_back_still_has_its_tasks() {
     let holder = on(&task(9, 2, &reserving(NODE_CPUS, 0)), 1, TaskState::Running);
-    let mut ledger = ledger(vec![node(1), node(2)], vec![holder.clone()]);
+    let mut ledger = ledger(vec![node(1)], vec![holder.clone()]);
     ledger.forget_node(&node_id(1));
     ledger.note_node(&Arc::new(node(1)));
     ledger.note_task(&Arc::new(task(1, 1, &reserving(1, 0))), NOW);
 
-    assert_eq!(counts(&ledger.decide(NOW)), BTreeMap::from([(node_id(2), 1)]));
+    assert_eq!(counts(&ledger.decide(NOW)), BTreeMap::new());
     ledger.forget_node(&node_id(1));
     ledger.forget_task(&holder.id);
     ledger.note_node(&Arc::new(node(1)));
