@@ -4,7 +4,8 @@
 //! raft says "you lead"  ──> barrier: all that was committed before is applied here
 //!                       ──> seed: the beginning of the swarm, where there is none yet; anew: a new one of raft
 //!                       ──> the term: dispatcher, its line to the store, role and root reconcilers, former managers,
-//!                           record of who is reachable, scheduler, constraint enforcer, in one JoinSet, under one token
+//!                           record of who is reachable, orchestrator, allocator, scheduler, constraint enforcer, task
+//!                           reaper, deallocator, in one JoinSet, under one token
 //! leadership or a component ends ──> the rest is cancelled and awaited ──> the next term, if there is one
 //! ```
 //!
@@ -24,10 +25,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::allocator::Allocator;
 use crate::anew;
 use crate::dispatcher::{Dispatcher, DispatcherTerm};
 use crate::enforcer::ConstraintEnforcer;
 use crate::former::FormerManagers;
+use crate::orchestrator::{Deallocator, Orchestrator, TaskReaper};
 use crate::reachability::ReachabilityRecord;
 use crate::roles::RoleReconciler;
 use crate::root::RootReconciler;
@@ -108,6 +111,15 @@ impl Leader {
         components.spawn(async move { ("scheduler", scheduler.await) });
         let enforcer = ConstraintEnforcer::new(self.store.clone(), self.clock.clone()).run(token.clone());
         components.spawn(async move { ("constraint enforcer", enforcer.await) });
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let orchestrator = Orchestrator::new(store.clone(), clock.clone(), self.fork_rng()).run(token.clone());
+        components.spawn(async move { ("orchestrator", orchestrator.await) });
+        let allocator = Allocator::new(store.clone(), clock).run(token.clone());
+        components.spawn(async move { ("allocator", allocator.await) });
+        let reaper = TaskReaper::new(store.clone()).run(token.clone());
+        components.spawn(async move { ("task reaper", reaper.await) });
+        let deallocator = Deallocator::new(store).run(token.clone());
+        components.spawn(async move { ("deallocator", deallocator.await) });
         self.dispatcher.begin(dispatcher_term);
 
         let first = tokio::select! {

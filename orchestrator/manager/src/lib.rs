@@ -7,8 +7,8 @@
 //!                           ├ membership     ───────────┤
 //!                           └ dispatcher     ── down ───┤
 //!                                                       ▼
-//!  the leader's term   dispatcher term, role and root reconcilers, former managers,
-//!                      record of who is reachable, scheduler, constraint enforcer ─> store ─> raft
+//!  the leader's term   dispatcher term, role and root reconcilers, former managers, record of who is reachable,
+//!                      orchestrator, allocator, scheduler, constraint enforcer, task reaper, deallocator ─> store ─> raft
 //!  every manager       proxy (reads and writes for the API), trust (roots and removed nodes at the door)
 //! ```
 //!
@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod anew;
 mod certificates;
 mod consensus;
@@ -24,8 +25,10 @@ mod dispatcher;
 mod enforcer;
 mod former;
 mod leader;
+mod marks;
 mod members;
 mod membership;
+mod orchestrator;
 mod proxy;
 mod reachability;
 mod roles;

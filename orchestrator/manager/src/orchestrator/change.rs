@@ -1,0 +1,166 @@
+//! What a decision comes to, and how it is written: groups of changes that hold together, few of them at a time.
+
+use jiff::Timestamp;
+use model::{SwarmError, TaskId, TaskState, TaskStatus, UpdateStatus};
+use rand::rngs::StdRng;
+use store::Transaction;
+use tracing::info;
+
+use super::making::new_task;
+use super::place::Place;
+use super::situation::Situation;
+
+/// The most changes of one transaction (SwarmKit's limit).
+pub(crate) const MAX_CHANGES: usize = 200;
+/// The most that the specs of the tasks changed in one transaction take (bytes); a transaction may take 1.5 MiB.
+pub(crate) const MAX_BYTES: usize = 1 << 20;
+/// What a task takes beside its spec (bytes), generously.
+const RECORD_BYTES: usize = 2048;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Make a task for a place.
+    Make {
+        /// Where it belongs.
+        place: Place,
+        /// What is wanted of it first.
+        desired: TaskState,
+    },
+    /// Want something else of a task.
+    Want {
+        /// The task.
+        task: TaskId,
+        /// What is wanted of it now; later in the order than before.
+        state: TaskState,
+    },
+    /// Its node is lost for good.
+    Orphan(TaskId),
+    /// How the update fares.
+    Report(UpdateStatus),
+    /// Go back to the spec before.
+    RollBack(UpdateStatus),
+}
+
+/// What is to be done now, and when to look again if nothing happens before.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// Changes; each group is made whole or not at all.
+    pub(crate) groups: Vec<Vec<Change>>,
+    /// When time alone makes something due.
+    pub(crate) wake: Option<Timestamp>,
+}
+
+impl Decision {
+    /// Adds changes that hold together; no changes are nothing.
+    pub(crate) fn push(&mut self, group: Vec<Change>) {
+        if !group.is_empty() {
+            self.groups.push(group);
+        }
+    }
+
+    /// Wants a state of a task, by itself.
+    pub(crate) fn want(&mut self, task: &TaskId, state: TaskState) {
+        self.push(vec![want(task, state)]);
+    }
+
+    /// Has a look at this moment too.
+    pub(crate) fn wake_at(&mut self, moment: Timestamp) {
+        self.wake = Some(self.wake.map_or(moment, |known| known.min(moment)));
+    }
+}
+
+/// The wish for a state of a task.
+pub(crate) fn want(task: &TaskId, state: TaskState) -> Change {
+    Change::Want { task: task.clone(), state }
+}
+
+/// What may still go into a transaction.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    changes: usize,
+    bytes: usize,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { changes: MAX_CHANGES, bytes: MAX_BYTES }
+    }
+}
+
+impl Allowance {
+    /// Takes a group's part, if there is room for it; a fresh allowance has room for any group.
+    fn take(&mut self, changes: usize, bytes: usize) -> bool {
+        let is_fresh = self.changes == MAX_CHANGES;
+        if !is_fresh && (changes > self.changes || bytes > self.bytes) {
+            (self.changes, self.bytes) = (0, 0);
+            return false;
+        }
+        self.changes = self.changes.saturating_sub(changes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
+}
+
+/// Makes the changes of a decision as far as the allowance goes; `false` where some are left.
+pub(crate) fn apply(
+    tx: &mut Transaction,
+    situation: &Situation,
+    groups: Vec<Vec<Change>>,
+    allowance: &mut Allowance,
+    rng: &mut StdRng,
+) -> Result<bool, SwarmError> {
+    let template_bytes = encoded_bytes(&situation.service.spec);
+    for group in groups {
+        let bytes: usize = group.iter().map(|change| bytes_of(tx, change, template_bytes)).sum();
+        if !allowance.take(group.len(), bytes) {
+            return Ok(false);
+        }
+        for change in group {
+            make(tx, situation, change, rng)?;
+        }
+    }
+    Ok(true)
+}
+
+fn make(tx: &mut Transaction, situation: &Situation, change: Change, rng: &mut StdRng) -> Result<(), SwarmError> {
+    let (service, now) = (&situation.service.id, situation.now);
+    match change {
+        Change::Make { place, desired } => tx.create_task(new_task(situation, &place, desired, now, rng)),
+        Change::Want { task, state } => tx.update_task(&task, |task| task.state.desired = state),
+        Change::Orphan(task) => tx.update_task(&task, |task| {
+            let container = task.state.status.container.take();
+            let status = TaskStatus::new(TaskState::Orphaned, "the task's node is lost", now);
+            task.state.status = TaskStatus { container, ..status };
+        }),
+        Change::Report(status) => {
+            info!(%service, state = status.state.as_str(), message = status.message, "update of a service");
+            tx.update_service(service, None, |service| service.state.update_status = Some(status))
+        }
+        Change::RollBack(status) => {
+            info!(%service, message = status.message, "service goes back to the spec before");
+            tx.update_service(service, None, |service| {
+                if let Some(previous) = service.state.previous_spec.take() {
+                    service.spec = *previous;
+                    service.state.spec_revision += 1;
+                    service.state.update_status = Some(status);
+                }
+            })
+        }
+    }
+}
+
+fn bytes_of(tx: &Transaction, change: &Change, template_bytes: usize) -> usize {
+    match change {
+        Change::Make { .. } => template_bytes + RECORD_BYTES,
+        Change::Want { task, .. } | Change::Orphan(task) => {
+            tx.view().task(task).map_or(0, |task| encoded_bytes(task.as_ref()))
+        }
+        Change::Report(_) | Change::RollBack(_) => 2 * template_bytes,
+    }
+}
+
+fn encoded_bytes(object: &impl serde::Serialize) -> usize {
+    // What cannot be encoded does not fit; it could not be in the store.
+    serde_json::to_vec(object).map_or(MAX_BYTES, |bytes| bytes.len())
+}

@@ -1,0 +1,62 @@
+//! Lets a removed service go once its last task has.
+//!
+//! Until then the service is kept, though nobody sees it: its tasks have to stop, and what they use belongs to it.
+//!
+//! Reads services and tasks. Removes services. Never touches a task.
+
+use model::{ServiceId, SwarmError};
+use store::{Snapshot, Store, Transaction};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::change::MAX_CHANGES;
+use crate::marks::Marks;
+
+/// The deallocator of one term.
+#[derive(Debug)]
+pub(crate) struct Deallocator {
+    store: Store,
+}
+
+impl Deallocator {
+    /// A deallocator over a store.
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Lets services go until cancelled; fails when this member leads no more.
+    pub(crate) async fn run(self, cancel: CancellationToken) -> Result<(), SwarmError> {
+        let mut marks = Marks::of_services(&self.store);
+        loop {
+            let marked = tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                marked = marks.next() => marked?,
+            };
+            let view = self.store.view();
+            let gone: Vec<ServiceId> = marked.into_iter().filter(|service| is_gone(&view, service)).collect();
+            for some in gone.chunks(MAX_CHANGES) {
+                self.remove(some.to_vec()).await?;
+            }
+        }
+    }
+
+    async fn remove(&self, services: Vec<ServiceId>) -> Result<(), SwarmError> {
+        self.store
+            .update(move |tx: &mut Transaction| {
+                for service in services {
+                    if is_gone(&tx.view(), &service) {
+                        tx.remove_service(&service)?;
+                        info!(%service, "removed service is gone");
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Whether a service is removed and nothing of it is left.
+fn is_gone(view: &Snapshot, service: &ServiceId) -> bool {
+    let is_removed = view.service(service).is_some_and(|service| service.state.is_removed);
+    is_removed && view.tasks_of_service(service).next().is_none()
+}
