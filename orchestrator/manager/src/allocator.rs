@@ -2,17 +2,14 @@
 //!
 //! Reads tasks. Writes tasks (New to Pending). Never makes a task, never chooses a node.
 
-use std::collections::BTreeSet;
-
-use model::{SwarmError, TaskId, TaskState, TaskStatus};
-use store::{Clock, Snapshot, Store, Transaction};
+use jiff::Timestamp;
+use model::{SwarmError, Task, TaskId, TaskState, TaskStatus};
+use store::{Clock, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::allowance::{Allowance, encoded_bytes};
 use crate::marks::Marks;
-
-/// The most tasks that one transaction passes on; with the largest specs it stays within what a transaction may take.
-const TASKS_AT_ONCE: usize = 100;
 
 /// The allocator of one term.
 #[derive(Debug)]
@@ -36,32 +33,34 @@ impl Allocator {
                 marked = marks.next() => marked?,
             };
             let view = self.store.view();
-            let new: Vec<TaskId> = marked.into_iter().filter(|task| is_new(&view, task)).collect();
-            for some in new.chunks(TASKS_AT_ONCE) {
-                self.pass_on(some.iter().cloned().collect()).await?;
+            let mut new: Vec<TaskId> =
+                marked.into_iter().filter(|id| view.task(id).is_some_and(|task| is_new(task))).collect();
+            drop(view);
+            while !new.is_empty() {
+                debug!(tasks = new.len(), "passing new tasks on to the scheduler");
+                let now = self.clock.now();
+                new = self.store.update(move |tx| pass_on(tx, new, now)).await?;
             }
         }
     }
+}
 
-    async fn pass_on(&self, tasks: BTreeSet<TaskId>) -> Result<(), SwarmError> {
-        let now = self.clock.now();
-        debug!(tasks = tasks.len(), "passing new tasks on to the scheduler");
-        self.store
-            .update(move |tx: &mut Transaction| {
-                for task in tasks {
-                    if is_new(&tx.view(), &task) {
-                        let status = TaskStatus::new(TaskState::Pending, "pending task scheduling", now);
-                        tx.update_task(&task, |task| task.state.status = status)?;
-                    }
-                }
-                Ok(())
-            })
-            .await
+/// Passes as many tasks on as one transaction takes; gives the others.
+fn pass_on(tx: &mut Transaction, mut tasks: Vec<TaskId>, now: Timestamp) -> Result<Vec<TaskId>, SwarmError> {
+    let mut allowance = Allowance::default();
+    while let Some(id) = tasks.pop() {
+        let Some(task) = tx.view().task(&id).filter(|task| is_new(task)).cloned() else { continue };
+        if !allowance.take(1, encoded_bytes(task.as_ref())) {
+            tasks.push(id);
+            break;
+        }
+        let status = TaskStatus::new(TaskState::Pending, "pending task scheduling", now);
+        tx.update_task(&id, |task| task.state.status = status)?;
     }
+    Ok(tasks)
 }
 
 /// Whether a task waits for the allocator and is wanted still.
-fn is_new(view: &Snapshot, task: &TaskId) -> bool {
-    view.task(task)
-        .is_some_and(|task| task.state.status.state == TaskState::New && task.state.desired < TaskState::Shutdown)
+fn is_new(task: &Task) -> bool {
+    task.state.status.state == TaskState::New && task.state.desired < TaskState::Shutdown
 }

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod allocator;
+mod allowance;
 mod anew;
 mod certificates;
 mod consensus;

@@ -42,8 +42,9 @@ use store::{Clock, Snapshot, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::allowance::Allowance;
 use crate::marks::Marks;
-use change::{Allowance, apply};
+use change::apply;
 use decide::decide;
 use situation::{RunningSince, Situation};
 

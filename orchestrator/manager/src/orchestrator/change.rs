@@ -9,12 +9,9 @@ use tracing::info;
 use super::making::new_task;
 use super::place::Place;
 use super::situation::Situation;
+use crate::allowance::{Allowance, encoded_bytes};
 
-/// The most changes of one transaction (SwarmKit's limit).
-pub(crate) const MAX_CHANGES: usize = 200;
-/// The most that the specs of the tasks changed in one transaction take (bytes); a transaction may take 1.5 MiB.
-pub(crate) const MAX_BYTES: usize = 1 << 20;
-/// What a task takes beside its spec (bytes), generously.
+/// What a new task takes beside its spec (bytes), generously.
 const RECORD_BYTES: usize = 2048;
 
 /// One change.
@@ -75,33 +72,6 @@ pub(crate) fn want(task: &TaskId, state: TaskState) -> Change {
     Change::Want { task: task.clone(), state }
 }
 
-/// What may still go into a transaction.
-#[derive(Debug)]
-pub(crate) struct Allowance {
-    changes: usize,
-    bytes: usize,
-}
-
-impl Default for Allowance {
-    fn default() -> Self {
-        Self { changes: MAX_CHANGES, bytes: MAX_BYTES }
-    }
-}
-
-impl Allowance {
-    /// Takes a group's part, if there is room for it; a fresh allowance has room for any group.
-    fn take(&mut self, changes: usize, bytes: usize) -> bool {
-        let is_fresh = self.changes == MAX_CHANGES;
-        if !is_fresh && (changes > self.changes || bytes > self.bytes) {
-            (self.changes, self.bytes) = (0, 0);
-            return false;
-        }
-        self.changes = self.changes.saturating_sub(changes);
-        self.bytes = self.bytes.saturating_sub(bytes);
-        true
-    }
-}
-
 /// Makes the changes of a decision as far as the allowance goes; `false` where some are left.
 pub(crate) fn apply(
     tx: &mut Transaction,
@@ -158,9 +128,4 @@ fn bytes_of(tx: &Transaction, change: &Change, template_bytes: usize) -> usize {
         }
         Change::Report(_) | Change::RollBack(_) => 2 * template_bytes,
     }
-}
-
-fn encoded_bytes(object: &impl serde::Serialize) -> usize {
-    // What cannot be encoded does not fit; it could not be in the store.
-    serde_json::to_vec(object).map_or(MAX_BYTES, |bytes| bytes.len())
 }

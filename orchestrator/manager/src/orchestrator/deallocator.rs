@@ -9,7 +9,7 @@ use store::{Snapshot, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::change::MAX_CHANGES;
+use crate::allowance::MAX_CHANGES;
 use crate::marks::Marks;
 
 /// The deallocator of one term.

@@ -12,8 +12,8 @@ use store::{Snapshot, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::change::MAX_CHANGES;
 use super::history::to_forget;
+use crate::allowance::MAX_CHANGES;
 use crate::marks::Marks;
 
 /// Tasks that a place keeps where the swarm sets no limit (SwarmKit's default).

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use model::{NodeId, Task, TaskState};
 
-use super::change::{Change, Decision, MAX_CHANGES};
+use super::change::{Change, Decision};
 use super::decide::{Kept, forget_place};
 use super::place::{Occupants, Place};
 use super::settle::{make, settle};
 use super::situation::Situation;
+use crate::allowance::MAX_CHANGES;
 
 /// Decides how many slots there are and settles those that stay; gives those.
 pub(crate) fn decide<'s>(

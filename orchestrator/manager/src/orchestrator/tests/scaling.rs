@@ -82,3 +82,17 @@ async fn a_slot_that_is_needed_again_waits_for_the_one_that_stops_in_it() {
     swarm.until_running(&id, 2).await;
     swarm.end_term().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_spec_is_large_gets_its_tasks_and_loses_them() {
+    let mut swarm = Swarm::new(2).await;
+    let mut web = spec("web", "run", 60);
+    web.task_template.container_spec.as_mut().unwrap().env = vec![format!("LARGE={}", "x".repeat(200_000))];
+
+    let id = swarm.create(web).await;
+    swarm.until_running(&id, 60).await;
+    swarm.remove(&id).await;
+    swarm.until("gone", |view| view.service(&id).is_none()).await;
+
+    swarm.end_term().await;
+}

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::objects::at;
+use crate::allowance::{Allowance, encoded_bytes};
 
 /// What a node takes for one step of a task.
 const STEP: Duration = Duration::from_millis(20);
@@ -61,9 +62,13 @@ fn assign(tx: &mut Transaction, now: Timestamp) -> Result<(), SwarmError> {
     let pending = view
         .tasks()
         .filter(|task| task.state.status.state == TaskState::Pending && task.state.desired < TaskState::Shutdown);
+    let mut allowance = Allowance::default();
     for task in pending.cloned().collect::<Vec<_>>() {
         let least = load.iter().min_by_key(|(_, tasks)| **tasks).map(|(node, _)| node.clone());
         let node = task.state.node_id.clone().filter(takes_tasks).or(least.filter(|_| task.state.node_id.is_none()));
+        if !allowance.take(1, encoded_bytes(task.as_ref())) {
+            break;
+        }
         match node {
             Some(node) if image(&task) != "nowhere" => {
                 *load.entry(node.clone()).or_default() += 1;
@@ -125,11 +130,15 @@ pub(super) async fn run_nodes(store: Store, clock: Clock, silent: Arc<Mutex<BTre
 }
 
 fn report(tx: &mut Transaction, due: Vec<(TaskId, TaskState)>, now: Timestamp) -> Result<(), SwarmError> {
+    let mut allowance = Allowance::default();
     for (task, state) in due {
-        let is_news = tx.view().task(&task).is_some_and(|task| task.state.status.state < state);
-        if is_news {
-            tx.update_task(&task, |task| task.state.status = TaskStatus::new(state, "observed", now))?;
+        let Some(known) = tx.view().task(&task).filter(|task| task.state.status.state < state).cloned() else {
+            continue;
+        };
+        if !allowance.take(1, encoded_bytes(known.as_ref())) {
+            break;
         }
+        tx.update_task(&task, |task| task.state.status = TaskStatus::new(state, "observed", now))?;
     }
     Ok(())
 }
