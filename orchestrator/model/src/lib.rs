@@ -63,7 +63,7 @@ pub use task_spec::{
     Placement, PlacementPreference, Reservations, ResourceRequirements, RestartCondition, RestartPolicy, SpreadOver,
     TaskSpec,
 };
-pub use validate::{is_valid_name, parse_cidr, validate_swarm_spec};
+pub use validate::{is_valid_name, parse_cidr, validate_service_spec, validate_swarm_spec};
 
 /// Control traffic between nodes: raft, dispatcher, certificates (2377/tcp, as in Docker).
 pub const CONTROL_PORT: u16 = 2377;
