@@ -3,18 +3,22 @@
 //! Every rule is checked inside the same `store.update` that writes, so that two operators at once cannot slip
 //! past it together. The rules themselves are pure and live in [`rules`].
 //!
-//! Reads the swarm, nodes, members of raft. Writes the swarm's settings, join secrets and unlock key, the beginning of a
-//! change of its root, specs of nodes, removed nodes. Never changes raft's members: the role manager does, when it sees
+//! Reads the swarm, nodes, services, members of raft. Writes the swarm's settings, join secrets and unlock key, the
+//! beginning of a change of its root, specs of nodes, removed nodes, services (see [`services`]). Never changes raft's members: the role manager does, when it sees
 //! the spec.
 
 pub(crate) mod rules;
+mod service_rules;
+mod services;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ca::UnlockKey;
-use model::{Caller, ControlRequest, ControlResponse, NodeId, NodeSpec, Rotation, SwarmError, SwarmSpec, Version};
+use model::{
+    Caller, ControlRequest, ControlResponse, NodeId, NodeSpec, Rotation, ServiceId, SwarmError, SwarmSpec, Version,
+};
 use rand::rngs::StdRng;
 use store::{Clock, Store, Transaction};
 use tracing::info;
@@ -25,6 +29,7 @@ use crate::words::unavailable;
 use rules::{
     Members, check_node_removal, check_node_update, check_swarm_update, next_unlock_key, no_such_node, with_removed,
 };
+use services::ServiceUpdate;
 
 /// Executes changes on the leader.
 #[derive(Clone)]
@@ -36,9 +41,14 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// A control over a store; `rng` draws new join secrets.
+    /// A control over a store; `rng` draws new join secrets and ids.
     pub(crate) fn new(store: Store, members: Arc<dyn Members>, clock: Clock, rng: StdRng) -> Self {
         Self { store, members, clock, rng: Arc::new(Mutex::new(rng)) }
+    }
+
+    /// Draws the id of a service that is to be created.
+    pub(crate) fn draw_service_id(&self) -> ServiceId {
+        ServiceId::generate(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Executes one request; on return it is committed and applied here.
@@ -54,6 +64,13 @@ impl Control {
             }
             ControlRequest::UpdateNode { id, version, spec } => self.update_node(id, version, spec).await?,
             ControlRequest::RemoveNode { id, force } => self.remove_node(id, force).await?,
+            ControlRequest::CreateService { id, spec, registry_auth } => {
+                self.create_service(id, *spec, registry_auth).await?;
+            }
+            ControlRequest::UpdateService { id, version, spec, rollback, registry_auth } => {
+                self.update_service(id, ServiceUpdate { version, spec: *spec, rollback, registry_auth }).await?;
+            }
+            ControlRequest::RemoveService { id } => self.remove_service(id).await?,
         }
         info!(?caller, request = %summary, "swarm changed by an operator");
         Ok(ControlResponse::Done)
@@ -141,5 +158,10 @@ fn summary(request: &ControlRequest) -> String {
             format!("update node {id}: {}, {:?}", spec.role.as_str(), spec.availability)
         }
         ControlRequest::RemoveNode { id, force } => format!("remove node {id}, force {force}"),
+        ControlRequest::CreateService { id, spec, .. } => format!("create service {id}: {}", spec.name),
+        ControlRequest::UpdateService { id, spec, rollback, .. } => {
+            format!("update service {id}: {}, rollback {rollback}", spec.name)
+        }
+        ControlRequest::RemoveService { id } => format!("remove service {id}"),
     }
 }

@@ -6,14 +6,14 @@
 //!   on the next one; that it was done already is detected, so that none is done twice and none is denied wrongly.
 //! - A call to a leader that hangs is given up as soon as another leader is known. All of it is bounded.
 //!
-//! Reads the swarm and nodes. Writes nothing by itself. Never decides whether a change is allowed.
+//! Reads the swarm, nodes and services. Writes nothing by itself. Never decides whether a change is allowed.
 
 mod done;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Caller, ControlRequest, ControlResponse, RaftId, ReadPoint, SwarmError};
+use model::{Caller, ControlRequest, ControlResponse, RaftId, ReadPoint, ServiceId, SwarmError};
 use raft::{Peer, ProposeError, Raft, RaftStatus};
 use rpc::{Connector, ControlCall, ControlClient};
 use store::{Snapshot, Store};
@@ -103,6 +103,11 @@ impl Access {
             }
             pause(deadline, &mut status, &leader).await;
         }
+    }
+
+    /// Draws the id of a service that is to be created.
+    pub fn new_service_id(&self) -> ServiceId {
+        self.0.control.draw_service_id()
     }
 
     async fn read_until(&self, deadline: Instant) -> Result<Reading, SwarmError> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeId, NodeSpec, RaftId, SwarmSpec, Version};
+use crate::{NodeId, NodeSpec, RaftId, Secret, ServiceId, ServiceSpec, SwarmSpec, Version};
 
 /// Who asks: kept when a follower forwards a request to the leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,20 @@ pub struct Rotation {
     pub unlock_key: bool,
 }
 
-/// A change that an operator asks for.
+/// What a service pulls its images with after an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistryAuth {
+    /// What comes with the update: an `X-Registry-Auth` header as it stands.
+    Given(Secret),
+    /// What it has.
+    FromSpec,
+    /// What it had with the spec before.
+    FromPreviousSpec,
+}
+
+/// A change that an operator asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlRequest {
     /// Changes the swarm's settings.
@@ -64,6 +76,33 @@ pub enum ControlRequest {
         id: NodeId,
         /// Even while it is not down.
         force: bool,
+    },
+    /// Creates a service.
+    CreateService {
+        /// Its id, drawn by who asks, so that a request that is tried twice creates one service.
+        id: ServiceId,
+        /// What is wanted, with Docker's fillings.
+        spec: Box<ServiceSpec>,
+        /// What its images are pulled with: an `X-Registry-Auth` header as it stands.
+        registry_auth: Option<Secret>,
+    },
+    /// Changes what is wanted of a service.
+    UpdateService {
+        /// The service's full id.
+        id: ServiceId,
+        /// The version the client saw.
+        version: Version,
+        /// What is wanted, with Docker's fillings.
+        spec: Box<ServiceSpec>,
+        /// Goes back to the spec before instead; the one above only has to be valid, as in Docker.
+        rollback: bool,
+        /// What its images are pulled with from then on; a rollback takes back what it had.
+        registry_auth: RegistryAuth,
+    },
+    /// Removes a service. Nobody sees it any more; its tasks end.
+    RemoveService {
+        /// The service's full id.
+        id: ServiceId,
     },
 }
 

@@ -38,7 +38,7 @@ pub use container_spec::{
     ConfigReference, ContainerSpec, DnsConfig, FileTarget, HealthConfig, Privileges, SeccompOptions, SecretReference,
     Ulimit,
 };
-pub use control::{Caller, ControlRequest, ControlResponse, ReadPoint, Rotation};
+pub use control::{Caller, ControlRequest, ControlResponse, ReadPoint, RegistryAuth, Rotation};
 pub use dispatch::{HeartbeatRequest, HeartbeatResponse, ManagerPeer, SessionMessage, SessionRequest, milliseconds};
 pub use error::{ErrorKind, SwarmError, with_causes};
 pub use id::{ClusterId, InvalidId, NodeId, RaftId, ServiceId, SessionId, TaskId, base36_digits};

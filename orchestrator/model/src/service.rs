@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::container_spec::is_zero;
-use crate::{Meta, NetworkAttachmentConfig, ServiceId, TaskSpec, Version};
+use crate::{Meta, NetworkAttachmentConfig, Secret, ServiceId, TaskSpec, Version};
 
 /// How long a changed task is watched before it counts as well, where none is named: 5 s (SwarmKit's `defaultMonitor`).
 pub const DEFAULT_MONITOR: i64 = 5_000_000_000;
@@ -36,6 +36,13 @@ pub struct ServiceState {
     /// The spec before, which a rollback goes back to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_spec: Option<Box<ServiceSpec>>,
+    /// What its images are pulled with: an `X-Registry-Auth` header as the client sent it. Tasks are made with it, and
+    /// nobody is shown it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry_auth: Option<Secret>,
+    /// The same of the spec before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_registry_auth: Option<Secret>,
     /// How the last update fares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_status: Option<UpdateStatus>,
@@ -178,6 +185,7 @@ pub struct UpdateConfig {
     #[serde(skip_serializing_if = "is_zero")]
     pub monitor: i64,
     /// The part that may fail without that the update has.
+    #[serde(serialize_with = "as_go_writes_it")]
     pub max_failure_ratio: f32,
     /// `stop-first` or `start-first`; empty is `stop-first`.
     pub order: String,
@@ -328,7 +336,48 @@ impl PortConfig {
     }
 }
 
+/// A whole ratio has no point in Go's JSON. The store's encoding keeps it what it is.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn as_go_writes_it<S: Serializer>(ratio: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    if serializer.is_human_readable() && *ratio == 0.0 {
+        serializer.serialize_u8(0)
+    } else if serializer.is_human_readable() && (*ratio - 1.0).abs() < f32::EPSILON {
+        serializer.serialize_u8(1)
+    } else {
+        serializer.serialize_f32(*ratio)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
 fn is_no_port(port: &u32) -> bool {
     *port == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_whole_ratio_is_written_without_a_point_and_read_back() {
+        let write = |max_failure_ratio: f32| {
+            let config = UpdateConfig { max_failure_ratio, ..UpdateConfig::default() };
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<UpdateConfig>(&text).unwrap(), config);
+            text
+        };
+
+        assert_eq!(write(0.0), r#"{"Parallelism":0,"MaxFailureRatio":0,"Order":""}"#);
+        assert_eq!(write(1.0), r#"{"Parallelism":0,"MaxFailureRatio":1,"Order":""}"#);
+        assert_eq!(write(0.25), r#"{"Parallelism":0,"MaxFailureRatio":0.25,"Order":""}"#);
+    }
+
+    #[test]
+    fn a_service_keeps_what_it_pulls_with_to_itself() {
+        let state = ServiceState { registry_auth: Some(Secret::new("hunter2")), ..ServiceState::default() };
+
+        assert!(!format!("{state:?}").contains("hunter2"));
+        assert_eq!(json!(state)["registry_auth"], "hunter2", "the store keeps it");
+    }
 }

@@ -13,6 +13,18 @@ pub(super) fn is_done(request: &ControlRequest, before: &Snapshot, now: &Snapsho
             now.node(id).is_some_and(|node| node.meta.version > *version && node.spec == *spec)
         }
         ControlRequest::RemoveNode { id, .. } => before.node(id).is_some() && now.node(id).is_none(),
+        // The id was drawn for this request.
+        ControlRequest::CreateService { id, .. } => now.service(id).is_some(),
+        ControlRequest::UpdateService { id, version, spec, rollback, .. } => {
+            let Some(service) = now.service(id) else { return false };
+            let former = before.service(id).and_then(|service| service.state.previous_spec.as_ref());
+            let wanted = if *rollback { former } else { Some(spec) };
+            service.state.spec_version > *version && wanted.is_some_and(|wanted| service.spec == **wanted)
+        }
+        ControlRequest::RemoveService { id } => {
+            let is_there = |view: &Snapshot| view.service(id).is_some_and(|service| !service.state.is_removed);
+            is_there(before) && !is_there(now)
+        }
         ControlRequest::UpdateSwarm { version, spec, rotation } => {
             let (Some(before), Some(now)) = (before.cluster(), now.cluster()) else {
                 return false;
@@ -40,7 +52,12 @@ fn is_root_of(wanted: &CaConfig, root_ca: &RootCa) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::{Availability, NodeId, NodeSpec, Rotation, Secret, Version};
+    use model::{
+        Availability, Meta, NodeId, NodeSpec, RegistryAuth, Rotation, Secret, Service, ServiceId, ServiceSpec,
+        ServiceState, Version,
+    };
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
     use store::Store;
 
     use super::*;
@@ -83,6 +100,63 @@ mod tests {
 
         assert!(is_done(&request, &before, &after));
         assert!(!is_done(&request, &after, &after));
+    }
+
+    #[tokio::test]
+    async fn a_service_is_known_by_the_id_that_was_drawn_for_it_by_its_spec_and_by_being_gone() {
+        let running = running_store();
+        let id = ServiceId::generate(&mut StdRng::seed_from_u64(1));
+        let spec = |name: &str| ServiceSpec { name: name.to_owned(), ..ServiceSpec::default() };
+        let (first, second) = (spec("first"), spec("second"));
+        let change = |change: fn(&mut Service)| {
+            let id = id.clone();
+            running.store.update(move |tx| tx.update_service(&id, None, change))
+        };
+        let done = |request: &ControlRequest, before: &Snapshot| is_done(request, before, &running.store.view());
+
+        let empty = running.store.view();
+        let create =
+            ControlRequest::CreateService { id: id.clone(), spec: Box::new(first.clone()), registry_auth: None };
+        assert!(!done(&create, &empty));
+        let state = ServiceState { spec_revision: 1, ..ServiceState::default() };
+        let service = Service { id: id.clone(), meta: Meta::default(), spec: first.clone(), state };
+        running.store.update(move |tx| tx.create_service(service)).await.unwrap();
+        assert!(done(&create, &empty));
+
+        let created = running.store.view();
+        let version = created.service(&id).unwrap().meta.version;
+        let update = |rollback: bool, version: Version| ControlRequest::UpdateService {
+            id: id.clone(),
+            version,
+            spec: Box::new(second.clone()),
+            rollback,
+            registry_auth: RegistryAuth::FromSpec,
+        };
+        assert!(!done(&update(false, version), &created));
+        change(|service| {
+            let spec = ServiceSpec { name: "second".to_owned(), ..ServiceSpec::default() };
+            service.state.previous_spec = Some(Box::new(std::mem::replace(&mut service.spec, spec)));
+            service.state.spec_revision += 1;
+        })
+        .await
+        .unwrap();
+        assert!(done(&update(false, version), &created));
+
+        let updated = running.store.view();
+        let version = updated.service(&id).unwrap().meta.version;
+        assert!(!done(&update(true, version), &updated));
+        change(|service| {
+            service.spec = *service.state.previous_spec.take().unwrap();
+            service.state.spec_revision += 1;
+        })
+        .await
+        .unwrap();
+        assert!(done(&update(true, version), &updated));
+
+        let remove = ControlRequest::RemoveService { id: id.clone() };
+        assert!(!done(&remove, &updated));
+        change(|service| service.state.is_removed = true).await.unwrap();
+        assert!(done(&remove, &updated) && !done(&remove, &running.store.view()));
     }
 
     #[tokio::test]

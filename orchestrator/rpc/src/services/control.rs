@@ -14,7 +14,7 @@ use crate::codec::MAX_MESSAGE_SIZE;
 use crate::peer::{Access, PeerIdentity};
 
 /// A change, and who asked for it at the manager that forwards it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ControlCall {
     /// Who asked.
     pub caller: Caller,
