@@ -35,6 +35,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use model::{Cluster, ClusterState, JoinSecrets, Meta, NodeDescription, NodeSpec, NodeState, RootCa, SwarmSpec};
+    use store::{Clock, Store};
 
     use super::*;
 
@@ -74,6 +75,7 @@ mod tests {
             cluster: Arc::new(cluster),
             nodes: nodes.into_iter().map(|node| (node.id.clone(), node)).collect(),
             managers: BTreeMap::new(),
+            snapshot: Store::new(Clock::system()).view(),
         }
     }
 

@@ -26,6 +26,8 @@ mod dispatcher;
 mod enforcer;
 mod former;
 mod leader;
+#[cfg(any(test, feature = "testing"))]
+mod lone;
 mod marks;
 mod members;
 mod membership;
@@ -43,6 +45,8 @@ mod words;
 
 pub use consensus::RaftTransport;
 pub use dispatcher::{RESTART_ALLOWANCE, Session, Signs, TERM_GRACE, Verdict, judge};
+#[cfg(any(test, feature = "testing"))]
+pub use lone::LoneControl;
 pub use proxy::{Access, Reading};
 pub use reachability::is_reachable;
 pub use root::given_root;

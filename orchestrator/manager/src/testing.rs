@@ -17,21 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Genesis;
-use crate::control::rules::Members;
-
-/// A raft group without members, so that only the rules of the store decide.
-#[derive(Debug)]
-pub(crate) struct NoMembers;
-
-impl Members for NoMembers {
-    fn is_member(&self, _node: &NodeId) -> bool {
-        false
-    }
-
-    fn would_lose_quorum_without(&self, _node: &NodeId) -> bool {
-        false
-    }
-}
+pub(crate) use crate::lone::NoMembers;
 
 /// A store of its own that answers for as long as this is held.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use manager::{Access, Reading};
-use model::{Caller, ControlRequest, ControlResponse, NodeId, SwarmError};
+use model::{Caller, ControlRequest, ControlResponse, NodeId, ServiceId, SwarmError};
 
 use crate::{ManagerAccess, ManagerReachability, SwarmRead};
 
@@ -18,7 +18,11 @@ impl ManagerAccess for NodeManager {
         let reading = self.0.read().await?;
         let cluster = reading.snapshot.cluster().cloned().ok_or_else(SwarmError::no_leader)?;
         let nodes = reading.snapshot.nodes().map(|node| (node.id.clone(), node.clone())).collect();
-        Ok(SwarmRead { cluster, nodes, managers: managers(&reading) })
+        Ok(SwarmRead { cluster, nodes, managers: managers(&reading), snapshot: reading.snapshot })
+    }
+
+    fn new_service_id(&self) -> ServiceId {
+        self.0.new_service_id()
     }
 
     async fn control(&self, caller: Caller, request: ControlRequest) -> Result<ControlResponse, SwarmError> {

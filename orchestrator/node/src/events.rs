@@ -1,9 +1,11 @@
-//! Changes of nodes, as `docker events` shows them on managers.
+//! Changes of nodes and services, as `docker events` shows them on managers.
 //!
 //! The difference between two states is pure; the loop only watches the store and raft, and publishes.
 //!
 //! A change of the leader is told when the next one is known, as an update of both nodes. Whether a manager can be
 //! reached is the leader's knowledge, and told once it has written it down.
+
+mod services;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +18,12 @@ use store::{Clock, Snapshot, Store, WatchError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use services::KnownServices;
+
 /// The nodes at one moment.
 type Nodes = BTreeMap<NodeId, Arc<Node>>;
 
-/// Publishes changes of nodes until cancelled or until the store has stopped.
+/// Publishes changes of nodes and services until cancelled or until the store has stopped.
 pub(crate) async fn publish(
     store: Store,
     mut raft: watch::Receiver<RaftStatus>,
@@ -29,6 +33,7 @@ pub(crate) async fn publish(
 ) {
     let (view, mut watch) = store.view_and_watch();
     let mut known = nodes(&view);
+    let mut services = KnownServices::new(&view);
     let mut leader = None;
     loop {
         let event = tokio::select! {
@@ -47,13 +52,21 @@ pub(crate) async fn publish(
         };
         match event {
             Ok(store::Event::Committed { .. }) => {}
+            Ok(store::Event::Work(event)) => {
+                services.mark(&event);
+                continue;
+            }
             Ok(_) => continue,
-            // The nodes are compared whole, so nothing is missed but what changed and changed back.
-            Err(WatchError::Lagged(_)) => watch = store.view_and_watch().1,
+            // All is compared, so nothing is missed but what changed and changed back.
+            Err(WatchError::Lagged(_)) => {
+                watch = store.view_and_watch().1;
+                services.mark_all();
+            }
             Err(WatchError::Closed) => return,
         }
-        let now = nodes(&store.view());
-        for event in changes(&known, &now, clock.now()) {
+        let (view, time) = (store.view(), clock.now());
+        let now = nodes(&view);
+        for event in changes(&known, &now, time).into_iter().chain(services.changes(&view, time)) {
             engine.events().publish(event);
         }
         known = now;

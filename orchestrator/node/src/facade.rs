@@ -9,8 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use model::{
     Availability, Caller, Cluster, ClusterId, ControlRequest, ControlResponse, ManagerPeer, Node, NodeId, Secret,
-    SwarmError, SwarmSpec,
+    ServiceId, SwarmError, SwarmSpec,
 };
+use store::Snapshot;
 
 /// Where a node stands, as `docker info` shows it (`LocalNodeState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,8 @@ pub struct SwarmRead {
     pub nodes: BTreeMap<NodeId, Arc<Node>>,
     /// All managers that are members of raft, by id.
     pub managers: BTreeMap<NodeId, ManagerReachability>,
+    /// All there is, of the same moment: services and tasks are looked up in it, and none is copied.
+    pub snapshot: Snapshot,
 }
 
 /// A node, as the Engine API uses it.
@@ -138,6 +141,9 @@ pub trait SwarmNode: Debug + Send + Sync {
 pub trait ManagerAccess: Debug + Send + Sync {
     /// A linearizable read; fails in Docker's words where the swarm has no leader.
     async fn read(&self) -> Result<SwarmRead, SwarmError>;
+
+    /// Draws the id of a service that is to be created.
+    fn new_service_id(&self) -> ServiceId;
 
     /// Changes the swarm; returns once the change is committed and seen by [`read`](ManagerAccess::read).
     async fn control(&self, caller: Caller, request: ControlRequest) -> Result<ControlResponse, SwarmError>;

@@ -1,6 +1,9 @@
-//! A swarm in memory, as one node sees it: it keeps versions, roles and refusals, and nothing else.
+//! A swarm in memory, as one node sees it: it keeps versions, roles and refusals, and nothing else. Services are kept by
+//! a real store, under the managers' own rules.
 
+mod nodes;
 mod secrets;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,14 +11,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use ca::{Authority, JoinToken, UnlockKey};
 use jiff::Timestamp;
+use manager::LoneControl;
 use model::{
     Caller, Cluster, ClusterState, ControlRequest, ControlResponse, EngineDescription, ErrorKind, JoinSecrets,
     ManagerPeer, Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus, Platform, RaftId,
-    RaftMember, Resources, Role, RootCa, Secret, SwarmError, SwarmSpec, TlsInfo, Version,
+    RaftMember, Resources, Role, RootCa, Secret, ServiceId, SwarmError, SwarmSpec, TlsInfo, Version,
 };
 use node::{
     InitRequest, JoinRequest, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode, SwarmRead,
 };
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use work::is_of_services;
 
 const OUTSIDE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect \
                        this node to swarm and try again.";
@@ -45,6 +52,7 @@ struct State {
     cluster: Option<Cluster>,
     nodes: BTreeMap<NodeId, Node>,
     callers: Vec<Caller>,
+    work: Arc<LoneControl>,
 }
 
 /// The id of the n-th node: `node-1` has the first.
@@ -63,6 +71,7 @@ impl MemoryNode {
             cluster: None,
             nodes: BTreeMap::new(),
             callers: Vec::new(),
+            work: Arc::new(LoneControl::start(StdRng::seed_from_u64(1))),
         }))))
     }
 
@@ -176,43 +185,6 @@ impl State {
         let state = NodeState { role, description: Some(description), status, member, former_member, is_unreachable };
         let spec = NodeSpec { role, ..NodeSpec::default() };
         self.nodes.insert(id(number), Node { id: id(number), meta, spec, state });
-    }
-
-    fn update_node(&mut self, id: &NodeId, version: Version, spec: NodeSpec) -> Result<(), SwarmError> {
-        let managers = self.nodes.values().filter(|node| node.spec.role == Role::Manager).count();
-        let meta = self.stamp();
-        let node = self.nodes.get_mut(id).ok_or_else(|| SwarmError::not_found(format!("node {id} not found")))?;
-        if node.meta.version != version {
-            return Err(SwarmError::out_of_sequence());
-        }
-        if node.spec.role == Role::Manager && spec.role == Role::Worker && managers == 1 {
-            return Err(SwarmError::precondition(
-                "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm",
-            ));
-        }
-        let number = id.as_str()[..5].parse().unwrap();
-        node.state.member = (spec.role == Role::Manager).then(|| member(number));
-        node.state.role = spec.role;
-        node.spec = spec;
-        node.meta = Meta { created_at: node.meta.created_at, ..meta };
-        Ok(())
-    }
-
-    fn remove_node(&mut self, id: &NodeId, force: bool) -> Result<(), SwarmError> {
-        let node = self.nodes.get(id).ok_or_else(|| SwarmError::not_found(format!("node {id} not found")))?;
-        let refuse =
-            |text: String| Err(SwarmError::precondition(format!("rpc error: code = FailedPrecondition desc = {text}")));
-        if node.state.member.is_some() {
-            return refuse(format!(
-                "node {id} is a cluster manager and is a member of the raft cluster. It must be demoted to worker \
-                 before removal"
-            ));
-        }
-        if node.state.status.state != NodeHealth::Down && !force {
-            return refuse(format!("node {id} is not down and can't be removed"));
-        }
-        self.nodes.remove(id);
-        Ok(())
     }
 
     /// What a node says whose certificate the signing root has signed, and that trusts all roots.
@@ -355,10 +327,19 @@ impl ManagerAccess for MemoryNode {
             cluster: Arc::new(state.cluster.clone().unwrap()),
             managers: managers.collect(),
             nodes: state.nodes.values().map(|node| (node.id.clone(), Arc::new(node.clone()))).collect(),
+            snapshot: state.work.store().view(),
         })
     }
 
+    fn new_service_id(&self) -> ServiceId {
+        self.state().work.new_service_id()
+    }
+
     async fn control(&self, caller: Caller, request: ControlRequest) -> Result<ControlResponse, SwarmError> {
+        let work = Arc::clone(&self.state().work);
+        if is_of_services(&request) {
+            return work.execute(&caller, request).await;
+        }
         let mut state = self.state();
         if !state.has_leader {
             return Err(SwarmError::no_leader());
@@ -367,6 +348,9 @@ impl ManagerAccess for MemoryNode {
         match request {
             ControlRequest::UpdateNode { id, version, spec } => state.update_node(&id, version, spec)?,
             ControlRequest::RemoveNode { id, force } => state.remove_node(&id, force)?,
+            ControlRequest::CreateService { .. }
+            | ControlRequest::UpdateService { .. }
+            | ControlRequest::RemoveService { .. } => unreachable!("they are executed by the store's own control"),
             ControlRequest::UpdateSwarm { version, spec, rotation } => {
                 model::validate_swarm_spec(&spec)?;
                 let meta = state.stamp();
