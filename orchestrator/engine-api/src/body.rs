@@ -20,13 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads the JSON in a body. What is absent, null or unknown is as if it had not been sent; an empty body is `{}`.
 pub(crate) async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    from_value(read_value(request).await?)
+}
+
+/// The same, before it is taken for anything.
+pub(crate) async fn read_value(request: Request) -> Result<Value, ApiError> {
     let (parts, body) = request.into_parts();
     let bytes = read(body).await?;
     if bytes.is_empty() {
-        return decode(Value::Null);
+        return Ok(Value::Null);
     }
     check_content_type(&parts.headers)?;
-    decode(serde_json::from_slice(&bytes).map_err(|error| invalid_json(&error))?)
+    serde_json::from_slice(&bytes).map_err(|error| invalid_json(&error))
 }
 
 async fn read(body: Body) -> Result<Bytes, ApiError> {
@@ -54,7 +59,8 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::invalid(format!("unsupported Content-Type header ({text}): must be 'application/json'")))
 }
 
-fn decode<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
+/// Takes a document for what it should be; what is null in it is as if it had not been sent.
+pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
     match without_nulls(value).unwrap_or_else(|| Value::Object(Map::new())) {
         object @ Value::Object(_) => serde_json::from_value(object).map_err(|error| invalid_json(&error)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {

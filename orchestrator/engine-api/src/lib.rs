@@ -20,6 +20,7 @@ mod glob;
 mod image_name;
 mod lookup;
 mod moment;
+mod path;
 mod progress;
 mod query;
 mod registry_auth;
@@ -28,6 +29,7 @@ mod routes;
 mod serve;
 mod spec;
 mod unserved;
+mod up_to_date;
 mod version;
 mod views;
 

@@ -1,27 +1,70 @@
 //! Finds the object that a path names: full id, then exact name, then a prefix of the id that only one has.
 
-use std::sync::Arc;
-
-use model::{Node, SwarmError};
+use model::{Node, Service, SwarmError, Task};
 use node::SwarmRead;
 
 /// Finds a node by id, host name or the beginning of its id.
 ///
 /// # Errors
 /// There is none (404) or more than one (400), in Docker's words.
-pub(crate) fn find_node(read: &SwarmRead, input: &str) -> Result<Arc<Node>, SwarmError> {
-    let exact = input.parse().ok().and_then(|id| read.nodes.get(&id));
-    if let Some(node) = exact {
-        return Ok(Arc::clone(node));
+pub(crate) fn find_node<'r>(read: &'r SwarmRead, input: &str) -> Result<&'r Node, SwarmError> {
+    if let Some(node) = input.parse().ok().and_then(|id| read.nodes.get(&id)) {
+        return Ok(node);
     }
-    let mut matches: Vec<_> = read.nodes.values().filter(|node| is_named(node, input)).collect();
-    if matches.is_empty() {
-        matches = read.nodes.values().filter(|node| node.id.as_str().starts_with(input)).collect();
+    let nodes = || read.nodes.values().map(AsRef::as_ref);
+    the_only("node", input, nodes().filter(|node| is_named(node, input)).collect(), || {
+        nodes().filter(|node| node.id.as_str().starts_with(input)).collect()
+    })
+}
+
+/// Finds a service by id, name or the beginning of its id; none that is removed.
+///
+/// # Errors
+/// As of [`find_node`].
+pub(crate) fn find_service<'r>(read: &'r SwarmRead, input: &str) -> Result<&'r Service, SwarmError> {
+    let is_there = |service: &&Service| !service.state.is_removed;
+    let exact = input.parse().ok().and_then(|id| read.snapshot.service(&id)).map(AsRef::as_ref).filter(is_there);
+    if let Some(service) = exact {
+        return Ok(service);
     }
+    let named = read.snapshot.service_by_name(input).map(AsRef::as_ref);
+    the_only("service", input, named.into_iter().collect(), || {
+        let services = read.snapshot.services().map(AsRef::as_ref).filter(is_there);
+        services.filter(|service| service.id.as_str().starts_with(input)).collect()
+    })
+}
+
+/// Finds a task by id, the name of its container or the beginning of its id.
+///
+/// # Errors
+/// As of [`find_node`].
+pub(crate) fn find_task<'r>(read: &'r SwarmRead, input: &str) -> Result<&'r Task, SwarmError> {
+    if let Some(task) = input.parse().ok().and_then(|id| read.snapshot.task(&id)) {
+        return Ok(task);
+    }
+    let tasks = || read.snapshot.tasks().map(AsRef::as_ref);
+    // The id stands at the end of the name.
+    let named = input.rsplit('.').next().and_then(|id| id.parse().ok()).and_then(|id| read.snapshot.task(&id));
+    let named = named.map(AsRef::as_ref).filter(|task: &&Task| task.container_name() == input);
+    the_only("task", input, named.into_iter().collect(), || {
+        tasks().filter(|task| task.id.as_str().starts_with(input)).collect()
+    })
+}
+
+/// The only one of those that have the name or, where none has, of those whose id begins so.
+fn the_only<'r, T>(
+    kind: &str,
+    input: &str,
+    named: Vec<&'r T>,
+    begin_so: impl FnOnce() -> Vec<&'r T>,
+) -> Result<&'r T, SwarmError> {
+    let matches = if named.is_empty() { begin_so() } else { named };
     match matches.as_slice() {
-        [] => Err(SwarmError::not_found(format!("node {input} not found"))),
-        [node] => Ok(Arc::clone(node)),
-        [_, _, ..] => Err(SwarmError::invalid(format!("node {input} is ambiguous ({} matches found)", matches.len()))),
+        [] => Err(SwarmError::not_found(format!("{kind} {input} not found"))),
+        [object] => Ok(object),
+        [_, _, ..] => {
+            Err(SwarmError::invalid(format!("{kind} {input} is ambiguous ({} matches found)", matches.len())))
+        }
     }
 }
 
@@ -33,6 +76,7 @@ fn is_named(node: &Node, input: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use model::{Cluster, ClusterState, JoinSecrets, Meta, NodeDescription, NodeSpec, NodeState, RootCa, SwarmSpec};
     use store::{Clock, Store};

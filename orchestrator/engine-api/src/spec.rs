@@ -1,6 +1,10 @@
 //! What a client sends, turned into the vocabulary: Docker's defaults for what it leaves out, Docker's words for
 //! what it gets wrong.
 
+mod keys;
+mod service;
+mod service_name;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -12,6 +16,7 @@ use model::{
 use node::{InitRequest, JoinRequest};
 
 use crate::version::ApiVersion;
+pub(crate) use service::{complete_new_service, complete_service, read_service};
 
 /// Since when a client may choose address pools and subnet size.
 const ADDRESS_POOLS_SINCE: ApiVersion = ApiVersion::new(1, 39);

@@ -6,7 +6,10 @@ pub(crate) mod event;
 pub(crate) mod image;
 pub(crate) mod info;
 pub(crate) mod node;
+pub(crate) mod service;
+mod service_defaults;
 pub(crate) mod swarm;
+pub(crate) mod task;
 pub(crate) mod version;
 
 use jiff::Timestamp;

@@ -1,7 +1,7 @@
 //! The nodes of the swarm: list, look at, change, remove.
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 
@@ -12,6 +12,7 @@ use crate::body::read_json;
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::lookup::find_node;
+use crate::path::Named;
 use crate::query::Query;
 use crate::respond::{done, json};
 use crate::spec::NodeSpecBody;
@@ -32,17 +33,17 @@ pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Respons
 }
 
 /// `GET /nodes/{id}`
-pub(super) async fn inspect(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn inspect(State(api): State<Api>, Named(id): Named) -> Result<Response, ApiError> {
     let read = api.node.manager()?.read().await?;
     let node = find_node(&read, &id)?;
-    Ok(json(StatusCode::OK, &NodeDocument::new(&node, read.managers.get(&node.id).copied())))
+    Ok(json(StatusCode::OK, &NodeDocument::new(node, read.managers.get(&node.id).copied())))
 }
 
 /// `POST /nodes/{id}/update`
 pub(super) async fn update(
     State(api): State<Api>,
     Extension(peer): PeerOf,
-    Path(id): Path<String>,
+    Named(id): Named,
     query: Query,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -59,7 +60,7 @@ pub(super) async fn update(
 pub(super) async fn remove(
     State(api): State<Api>,
     Extension(peer): PeerOf,
-    Path(id): Path<String>,
+    Named(id): Named,
     query: Query,
 ) -> Result<Response, ApiError> {
     let (manager, caller) = api.manager(peer)?;
