@@ -65,6 +65,7 @@ mod tests {
                 status: TaskStatus::new(TaskState::Running, "started", Timestamp::UNIX_EPOCH),
                 ports: service.spec.ports().to_vec(),
                 log_driver: None,
+                registry_auth: None,
             },
         }
     }

@@ -177,6 +177,7 @@ fn tasks(case: Case) -> Vec<Arc<Task>> {
             status: TaskStatus::new(TaskState::Pending, "pending task scheduling", Timestamp::UNIX_EPOCH),
             ports: Vec::new(),
             log_driver: None,
+            registry_auth: None,
         };
         Arc::new(Task { id: TaskId::generate(&mut rng), meta: Meta::default(), spec: spec.clone(), state })
     };

@@ -111,6 +111,7 @@ pub(crate) fn task(number: u64) -> Task {
         status: TaskStatus::new(TaskState::Assigned, "", Timestamp::UNIX_EPOCH),
         ports: Vec::new(),
         log_driver: None,
+        registry_auth: None,
     };
     let id = TaskId::generate(&mut StdRng::seed_from_u64(number));
     Task { id, meta: Meta::default(), spec: TaskSpec::default(), state }

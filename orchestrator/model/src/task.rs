@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Driver, Meta, NodeId, PortConfig, ServiceId, TaskId, TaskSpec};
+use crate::{Driver, Meta, NodeId, PortConfig, Secret, ServiceId, TaskId, TaskSpec};
 
 /// A task as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,9 @@ pub struct TaskRecord {
     /// Who keeps its logs: its spec's driver, or the swarm's default when the task was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_driver: Option<Driver>,
+    /// What its image is pulled with: its service's, when the task was made. Nobody is shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_auth: Option<Secret>,
 }
 
 impl Task {

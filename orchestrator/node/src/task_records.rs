@@ -122,6 +122,7 @@ mod tests {
             status: status.clone(),
             ports: Vec::new(),
             log_driver: None,
+            registry_auth: None,
         };
         let id = TaskId::generate(&mut StdRng::seed_from_u64(number));
         KeptTask { task: Task { id, meta: Meta::default(), spec: TaskSpec::default(), state }, status }

@@ -128,6 +128,7 @@ mod tests {
                 status: TaskStatus::new(TaskState::Pending, "", moment),
                 ports: Vec::new(),
                 log_driver: None,
+                registry_auth: None,
             },
         }
     }

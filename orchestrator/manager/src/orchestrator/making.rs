@@ -32,6 +32,7 @@ pub(crate) fn new_task(
             status: TaskStatus::new(TaskState::New, "created", now),
             ports: service.spec.ports().to_vec(),
             log_driver: spec.log_driver.clone().or_else(|| situation.log_driver.clone()),
+            registry_auth: service.state.registry_auth.clone(),
         },
         spec,
     }

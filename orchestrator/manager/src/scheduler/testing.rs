@@ -61,6 +61,7 @@ pub(crate) fn task(number: u64, service: u64, spec: &TaskSpec) -> Task {
         status: TaskStatus::new(TaskState::Pending, "pending task scheduling", Timestamp::UNIX_EPOCH),
         ports: Vec::new(),
         log_driver: None,
+        registry_auth: None,
     };
     let id = TaskId::generate(&mut StdRng::seed_from_u64(number));
     Task { id, meta: Meta::default(), spec: spec.clone(), state }

@@ -39,6 +39,7 @@ fn task(number: u64, service: &ServiceId, node: Option<NodeId>) -> Task {
         status: TaskStatus::new(TaskState::New, "created", Timestamp::UNIX_EPOCH),
         ports: Vec::new(),
         log_driver: None,
+        registry_auth: None,
     };
     Task { id: task_id(number), meta: Meta::default(), spec: TaskSpec::default(), state }
 }

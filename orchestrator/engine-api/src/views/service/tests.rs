@@ -109,6 +109,7 @@ fn tasks_are_counted_by_mode_and_iteration() {
             status: TaskStatus::new(observed, "", Timestamp::UNIX_EPOCH),
             ports: Vec::new(),
             log_driver: None,
+            registry_auth: None,
         },
     };
     let check = |mode: Value, tasks: &[Task], expected: [u64; 3]| {
