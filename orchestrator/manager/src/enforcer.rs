@@ -41,6 +41,8 @@ impl ConstraintEnforcer {
         loop {
             for node in std::mem::take(&mut changed) {
                 self.enforce(&node).await?;
+                // A term begins with all nodes; others get their turn in between.
+                tokio::task::yield_now().await;
             }
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),

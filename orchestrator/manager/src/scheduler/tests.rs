@@ -1,5 +1,7 @@
 //! The scheduler over a store: what it writes, what it leaves alone, and what it does when it is outrun.
 
+mod term;
+
 use std::pin::pin;
 use std::time::Duration;
 
