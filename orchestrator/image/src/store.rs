@@ -21,7 +21,7 @@ mod removal;
 mod tag;
 mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -155,6 +155,13 @@ impl ImageStore {
             Ok(Some((file, size)))
         })
         .await
+    }
+
+    /// Those of these blobs that no image here has.
+    pub fn lacking(&self, blobs: &[Digest]) -> Vec<Digest> {
+        let catalog = self.shared.catalog();
+        let here: BTreeSet<_> = catalog.images.iter().flat_map(|(id, record)| record.blobs(*id)).collect();
+        blobs.iter().copied().filter(|blob| !here.contains(blob)).collect()
     }
 
     /// Writes everything out that a power failure could take. May take as long as the disk needs.

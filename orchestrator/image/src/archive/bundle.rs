@@ -51,7 +51,7 @@ impl Bundle {
                         }
                         outcome => outcome?,
                     };
-                    if let Some(Ok(expected)) = path.strip_prefix(BLOBS).map(Digest::from_hex)
+                    if let Some(expected) = named_digest(&path)
                         && expected != sealed.digest
                     {
                         return Err(ImageError::WrongContent { expected, found: sealed.digest });
@@ -117,6 +117,11 @@ impl Bundle {
         }
         path
     }
+}
+
+/// The digest that a blob's path names.
+pub(super) fn named_digest(path: &str) -> Option<Digest> {
+    Digest::from_hex(path.strip_prefix(BLOBS)?).ok()
 }
 
 /// The path of a blob in an archive.

@@ -14,13 +14,15 @@ use super::bundle::blob_path;
 use crate::body::BodyWriter;
 use crate::manifest::OCI_INDEX;
 use crate::store::{Folders, ImageRecord, Pinned, blocking};
-use crate::{Digest, ImageError, ImageStore, Reference};
+use crate::{Descriptor, Digest, ImageError, ImageStore, Reference};
 
 /// Images that are to be saved. They stay until this is dropped.
 #[derive(Debug)]
 pub struct Export {
     folders: Folders,
     images: Vec<Exported>,
+    /// Layers that whoever loads has.
+    omitted: BTreeSet<Digest>,
     _pinned: Pinned,
 }
 
@@ -32,7 +34,7 @@ struct Exported {
 }
 
 impl ImageStore {
-    /// Chooses what to save: by name with its tag, by id (without a name), or by repository (all its tags).
+    /// Chooses what to save: by name with its tag or digest, by id (without a name), or by repository (all its tags).
     pub fn export(&self, names: &[String]) -> Result<Export, ImageError> {
         let catalog = self.shared.catalog();
         let mut chosen: BTreeMap<Digest, BTreeSet<Reference>> = BTreeMap::new();
@@ -47,9 +49,10 @@ impl ImageStore {
             let tags: Vec<_> = tags.collect();
             if tags.is_empty() {
                 let (id, _) = catalog.find(name)?;
+                let digest = reference.as_ref().and_then(|name| Some(name.at(name.digest()?)));
                 let tag = reference.and_then(|reference| reference.without_digest());
-                let tag = tag.filter(|tag| catalog.references.get(tag) == Some(&id));
-                chosen.entry(id).or_default().extend(tag);
+                let names = [tag, digest].into_iter().flatten();
+                chosen.entry(id).or_default().extend(names.filter(|name| catalog.references.get(name) == Some(&id)));
             }
             for (tag, id) in tags {
                 chosen.entry(*id).or_default().insert(tag.clone());
@@ -67,11 +70,26 @@ impl ImageStore {
         if let Some(gone) = images.iter().find(|image| !now.images.contains_key(&image.id)) {
             return Err(ImageError::NoSuchImage(gone.id.to_string()));
         }
-        Ok(Export { folders: self.shared.folders.clone(), images, _pinned: pinned })
+        Ok(Export { folders: self.shared.folders.clone(), images, omitted: BTreeSet::new(), _pinned: pinned })
     }
 }
 
 impl Export {
+    /// The layers of all images, each once.
+    pub fn layers(&self) -> Vec<Descriptor> {
+        let layers = self.images.iter().flat_map(|image| image.record.layers.iter().map(|layer| &layer.blob));
+        let layers: BTreeMap<_, _> = layers.map(|blob| (blob.digest, blob.clone())).collect();
+        layers.into_values().collect()
+    }
+
+    /// Leaves these layers out of the archive: whoever loads has them.
+    #[must_use]
+    pub fn without(mut self, layers: &[Digest]) -> Self {
+        let all: BTreeSet<_> = self.layers().iter().map(|layer| layer.digest).collect();
+        self.omitted = layers.iter().copied().filter(|layer| all.contains(layer)).collect();
+        self
+    }
+
     /// Writes the archive; whoever receives sets the pace. Ends with an error where nobody receives any more.
     pub async fn write(self, sender: mpsc::Sender<Bytes>) -> Result<(), ImageError> {
         let export = Arc::new(self);
@@ -90,7 +108,7 @@ impl Export {
             append(&mut builder, folder, EntryType::Directory, 0, io::empty()).map_err(failed)?;
         }
         let blobs: BTreeSet<_> = self.images.iter().flat_map(|image| image.record.blobs(image.id)).collect();
-        for digest in blobs {
+        for digest in blobs.difference(&self.omitted).copied() {
             let path = self.folders.blob(digest);
             let file = File::open(&path).map_err(ImageError::io("open", &path))?;
             let size = file.metadata().map_err(ImageError::io("read", &path))?.len();
@@ -111,16 +129,18 @@ impl Export {
     /// The OCI's list: an image with several names is in it as often.
     fn index(&self) -> Value {
         let named = |image: &Exported, name: Option<&Reference>| {
-            let mut descriptor = image.record.manifest.clone();
+            let record = &image.record;
+            let documents = record.aliases.iter().chain([&record.manifest]);
+            // A name with a digest is that of the document, which is the index perhaps.
+            let named =
+                documents.into_iter().find(|document| Some(document.digest) == name.and_then(Reference::digest));
+            let mut descriptor = named.unwrap_or(&record.manifest).clone();
             descriptor.platform = None;
             descriptor.annotations = name
                 .into_iter()
                 .flat_map(|name| {
-                    let tag = name.tag().unwrap_or_default().to_owned();
-                    [
-                        ("io.containerd.image.name".to_owned(), name.to_string()),
-                        ("org.opencontainers.image.ref.name".to_owned(), tag),
-                    ]
+                    let tag = name.tag().map(|tag| ("org.opencontainers.image.ref.name".to_owned(), tag.to_owned()));
+                    [Some(("io.containerd.image.name".to_owned(), name.to_string())), tag].into_iter().flatten()
                 })
                 .collect();
             json!(descriptor)
@@ -130,7 +150,11 @@ impl Export {
             if image.names.is_empty() {
                 manifests.push(named(image, None));
             }
-            manifests.extend(image.names.iter().map(|name| named(image, Some(name))));
+            let is_proven = |name: &&Reference| match name.digest() {
+                None => true,
+                Some(digest) => image.record.blobs(image.id).any(|blob| blob == digest),
+            };
+            manifests.extend(image.names.iter().filter(is_proven).map(|name| named(image, Some(name))));
         }
         json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
     }
@@ -139,9 +163,10 @@ impl Export {
     fn docker_manifest(&self) -> Value {
         let entries = self.images.iter().map(|image| {
             let layers = image.record.layers.iter().map(|layer| blob_path(layer.blob.digest));
+            let tags = image.names.iter().filter(|name| name.digest().is_none());
             json!({
                 "Config": blob_path(image.id),
-                "RepoTags": image.names.iter().map(Reference::familiar).collect::<Vec<_>>(),
+                "RepoTags": tags.map(Reference::familiar).collect::<Vec<_>>(),
                 "Layers": layers.collect::<Vec<_>>(),
             })
         });

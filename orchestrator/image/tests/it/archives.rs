@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use image::{Digest, ImageError, ImageStore, Import, RunConfig};
+use image::{Digest, Export, ImageError, ImageStore, Import, RunConfig};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::fixture::{TestImage, archive, body, escaping_layer, files_below, gzipped, load, open};
 
-async fn save(store: &ImageStore, names: &[&str]) -> Vec<u8> {
+pub(crate) async fn save(store: &ImageStore, names: &[&str]) -> Vec<u8> {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    receive(store.export(&names).unwrap()).await
+}
+
+async fn receive(export: Export) -> Vec<u8> {
     let (sender, mut receiver) = mpsc::channel(2);
-    let export = store.export(&names).unwrap();
     let receive = async {
         let mut bytes = Vec::new();
         while let Some(piece) = receiver.recv().await {
@@ -201,4 +204,51 @@ async fn a_body_that_its_sender_gives_up_is_not_taken_for_a_whole_one() {
 
     assert!(matches!(outcome, Err(ImageError::Archive(_))), "{outcome:?}");
     assert!(Path::new(&folder.path().join("work")).read_dir().unwrap().next().is_none());
+}
+
+#[tokio::test]
+async fn layers_that_the_other_side_has_are_left_out() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, other) = (open(one.path()).await, open(two.path()).await);
+    load(&store, &TestImage::new("new", &[("base", "1"), ("own", "2")]), &["new"]).await;
+    load(&other, &TestImage::new("old", &[("base", "1")]), &["old"]).await;
+    let names = ["new".to_owned()];
+    let export = store.export(&names).unwrap();
+    let layers: Vec<_> = export.layers().iter().map(|layer| layer.digest).collect();
+
+    let lacking = other.lacking(&layers);
+    let known: Vec<_> = layers.iter().copied().filter(|layer| !lacking.contains(layer)).collect();
+    let part = receive(export.without(&known)).await;
+    let nothing = receive(store.export(&names).unwrap().without(&layers)).await;
+    let refused = other.load(body(&nothing)).await.unwrap_err();
+    other.load(body(&part)).await.unwrap();
+
+    assert_eq!((layers.len(), lacking.len(), known.len()), (2, 1, 1));
+    assert!(matches!(&refused, ImageError::Archive(what) if what.contains("is not known here")), "{refused:?}");
+    assert_eq!(file_in(&other, "new", "own").await, b"2");
+    assert_eq!(file_in(&other, "new", "base").await, b"1");
+}
+
+#[tokio::test]
+async fn names_with_a_digest_are_believed_where_they_prove_themselves() {
+    let image = TestImage::new("a", &[("a", "1")]);
+    let digest = Digest::of(&image.manifest());
+    let named = |digest: Digest| json!({"io.containerd.image.name": format!("docker.io/library/a@{digest}")});
+    let honest = image.oci_archive(&oci_index(&image, &named(digest)), &[]);
+    let lie = image.oci_archive(&oci_index(&image, &named(Digest::of(b"x"))), &[]);
+    let tag = image.docker_archive(&[&format!("a@{}", Digest::of(b"x"))]);
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+
+    let refused = [store.load(body(&lie)).await, store.load(body(&tag)).await];
+    store.load(body(&honest)).await.unwrap();
+
+    assert!(matches!(refused[0], Err(ImageError::WrongContent { .. })), "{refused:?}");
+    assert!(matches!(refused[1], Err(ImageError::Archive(_))), "{refused:?}");
+    assert_eq!(store.find(&format!("a@{digest}")).unwrap().id, image.id());
+    // And they go on so to the next.
+    let (two, saved) = (tempfile::tempdir().unwrap(), save(&store, &[&format!("a@{digest}")]).await);
+    let other = open(two.path()).await;
+    other.load(body(&saved)).await.unwrap();
+    assert_eq!(other.find(&format!("a@{digest}")).unwrap().repo_digests, [format!("a@{digest}")]);
 }

@@ -15,8 +15,9 @@ use image::{
 };
 use serde_json::json;
 
+use crate::archives::save;
 use crate::fake_registry::{Asked, FakeRegistry, broken_off, honest};
-use crate::fixture::{TestImage, archive, escaping_layer, files_below, gzipped, open};
+use crate::fixture::{TestImage, archive, body, escaping_layer, files_below, gzipped, open};
 
 /// Patience for tests: what takes longer than a loaded machine needs is a stall.
 fn settings() -> RegistrySettings {
@@ -347,7 +348,12 @@ async fn the_image_for_the_machine_is_chosen_and_others_are_named() {
     assert!(matches!(other, ImageError::Registry(RegistryError::OtherPlatform { .. })), "{other:?}");
     assert_eq!((pulled.id, pulled.digest), (image.id(), digest));
     assert_eq!((resolved.descriptor.digest, resolved.platforms.len()), (digest, 2));
-    // For other nodes that know the image by its index only.
     assert!(store.blob(digest).await.unwrap().is_some());
     assert!(store.blob(Digest::of(b"x")).await.unwrap().is_none());
+    // Another node, which knows the image by its index only, can have it from this one.
+    let by_index = registry.name().at(digest).to_string();
+    let (folder, saved) = (tempfile::tempdir().unwrap(), save(&store, &[&by_index]).await);
+    let other = open(folder.path()).await;
+    other.load(body(&saved)).await.unwrap();
+    assert_eq!(other.find(&by_index).unwrap().id, image.id());
 }
