@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use runtime::{Bundle, LogSettings, Runtime};
+use runtime::{Bundle, ExecRequest, LogSettings, Program, Runtime, Streams};
 
 /// How many of each are measured.
 const ROUNDS: usize = 60;
@@ -54,14 +54,42 @@ async fn measure() -> Result<(), Failure> {
         ours.push(whole);
         theirs.push(run_theirs(folder.path(), round)?);
     }
+    let (mut execs, memory) = run_execs(&runtime, &rootfs).await?;
     links::cgroup::ControlGroup::new(cgroups.trim_start_matches('/'))?.remove()?;
 
-    for (name, times) in [("begun", &mut begun), ("whole", &mut ours), ("runc run", &mut theirs)] {
+    for (name, times) in [("begun", &mut begun), ("whole", &mut ours), ("runc run", &mut theirs), ("exec", &mut execs)]
+    {
         times.sort_unstable();
         let at = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1000.0;
         say(&format!("{name:<9} median {:6.1} ms   min {:6.1}   p95 {:6.1}", at(50), at(0), at(95)));
     }
+    say(&format!("a shim's share of memory: {memory}"));
     Ok(())
+}
+
+/// Programs added to one container, from the call to their end; and the lines of memory of its shim.
+async fn run_execs(runtime: &Runtime, rootfs: &Path) -> Result<(Vec<Duration>, String), Failure> {
+    let bundle = Bundle::new("execs", rootfs, runtime.cgroup_of("execs"), &["busybox", "sleep", "600"]);
+    let container = runtime.create(&bundle).await?;
+    container.start().await?;
+    let mut times = Vec::new();
+    for round in 0..ROUNDS {
+        let program = Program { argv: vec!["/bin/true".to_owned()], ..Program::default() };
+        let name = format!("e{round}");
+        let clock = Instant::now();
+        let session = container.exec(ExecRequest { name, program, privileged: false, streams: Streams::NONE }).await?;
+        session.wait().await?;
+        times.push(clock.elapsed());
+    }
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", container.state()?.shim.pid))?;
+    let is_told = |line: &&str| ["Rss:", "Pss:", "Private_Dirty:"].iter().any(|name| line.starts_with(name));
+    let memory: Vec<String> = rollup
+        .lines()
+        .filter(is_told)
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    container.delete(true).await?;
+    Ok((times, memory.join(", ")))
 }
 
 async fn run_ours(

@@ -9,9 +9,11 @@ use rustix::process::{Pid, Signal, WaitOptions, set_child_subreaper, set_parent_
 use crate::RuntimeError;
 use crate::error::Doing;
 
-/// Makes this process what a shim is: leader of a session, parent of its descendants' orphans, member of no group that
-/// its container would inherit. Returns what becomes readable when a child has ended.
+/// Makes this process what a shim is: leader of a session, parent of its descendants' orphans, member of no group and
+/// holder of no descriptor that its container would inherit. To be called first of all. Returns what becomes readable
+/// when a child has ended.
 pub(super) fn prepare_process() -> Result<OwnedFd, RuntimeError> {
+    close_inherited().doing(|| "close descriptors")?;
     match rustix::process::setsid() {
         // It leads one already.
         Ok(_) | Err(rustix::io::Errno::PERM) => {}
@@ -21,6 +23,17 @@ pub(super) fn prepare_process() -> Result<OwnedFd, RuntimeError> {
     rustix::thread::set_thread_groups(&[]).doing(|| "leave supplementary groups")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     child_signals().doing(|| "hold signals back")
+}
+
+/// A shim outlives whoever started it, so it keeps nothing of it open but the three usual descriptors.
+fn close_inherited() -> io::Result<()> {
+    #[expect(unsafe_code, reason = "no safe wrapper closes what others opened")]
+    // SAFETY: nothing in this process has opened a descriptor yet.
+    let outcome = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    match outcome {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Holds back the signals that a shim is not to die of, and the one that tells of children, and returns what becomes

@@ -5,13 +5,13 @@ use std::fs;
 use links::cgroup::ControlGroup;
 use runtime::{Phase, Streams};
 
-use crate::lab::{Lab, finish, log_of, read_until, wait, wait_for_line};
+use crate::lab::{LIMIT, Lab, finish, log_of, read_until, wait, wait_for_line};
 
 fn kill(process: runtime::ProcessId) {
     let process = links::Process { pid: process.pid, started: process.started };
     let handle = process.open().unwrap().expect("it runs");
     handle.kill().unwrap();
-    assert!(handle.wait(crate::lab::LIMIT).unwrap());
+    assert!(handle.wait(LIMIT).unwrap());
 }
 
 #[tokio::test]
@@ -41,6 +41,52 @@ async fn the_next_agent_finds_the_same_process_and_the_whole_log() {
     assert_eq!(exit.code, 6);
     let numbers: Vec<u32> = log.lines().filter_map(|line| line.parse().ok()).collect();
     assert_eq!(numbers, (1..=2000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_container_survives_the_sigkill_of_its_agent() {
+    let lab = Lab::new();
+    let mut bundle = lab.script("a", "echo up; read -r go; seq 1 500; exit 3");
+    bundle.stdin_open = true;
+    let file = lab.path("bundle.json");
+    fs::write(&file, serde_json::to_vec(&bundle).unwrap()).unwrap();
+    let mut agent = std::process::Command::new(env!("CARGO_BIN_EXE_runtime-shim"))
+        .arg("agent")
+        .args([&lab.path("state"), lab.cgroups(), &file])
+        .spawn()
+        .unwrap();
+    let container = tokio::time::timeout(LIMIT, async {
+        loop {
+            if let Some(container) = lab.next_agent().find("a").unwrap()
+                && container.state().unwrap().phase == Phase::Running
+            {
+                break container;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    wait_for_line(&container, "up").await;
+    let pid = container.state().unwrap().init.pid;
+
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let adopted = lab.next_agent().adopt().await.unwrap();
+    let mut attachment = adopted.containers[0].attach(Streams::ALL).await.unwrap();
+    attachment.input().send(b"go\n").await.unwrap();
+    let (exit, _) = finish(attachment).await;
+    let log = log_of(&container).await;
+    container.delete(false).await.unwrap();
+
+    assert_eq!(adopted.containers.len(), 1);
+    assert!(adopted.lost.is_empty() && adopted.collected.is_empty(), "{adopted:?}");
+    assert_eq!((exit.code, container.id()), (3, "a"));
+    assert_ne!(pid, 0);
+    assert_eq!(
+        log.lines().filter_map(|line| line.parse::<u32>().ok()).collect::<Vec<_>>(),
+        (1..=500).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl Lab {
         self.path("state").join(id)
     }
 
-    pub(crate) fn cgroups(&self) -> &Path {
+    pub(crate) fn cgroups(&self) -> &PathBuf {
         &self.cgroups
     }
 
