@@ -48,20 +48,30 @@ async fn measure() -> Result<(), Failure> {
     let runtime = Runtime::new(folder.path().join("state"), &cgroups)?;
 
     let (mut begun, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut begun_at_once, mut ours_at_once) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let (until_begun, whole) = run_ours(&runtime, folder.path(), &rootfs, round).await?;
+        let (until_begun, whole) = run_ours(&runtime, folder.path(), &rootfs, round, false).await?;
         begun.push(until_begun);
         ours.push(whole);
+        let (until_begun, whole) = run_ours(&runtime, folder.path(), &rootfs, round, true).await?;
+        begun_at_once.push(until_begun);
+        ours_at_once.push(whole);
         theirs.push(run_theirs(folder.path(), round)?);
     }
     let (mut execs, memory) = run_execs(&runtime, &rootfs).await?;
     links::cgroup::ControlGroup::new(cgroups.trim_start_matches('/'))?.remove()?;
 
-    for (name, times) in [("begun", &mut begun), ("whole", &mut ours), ("runc run", &mut theirs), ("exec", &mut execs)]
-    {
+    for (name, times) in [
+        ("begun", &mut begun),
+        ("whole", &mut ours),
+        ("begun, at once", &mut begun_at_once),
+        ("whole, at once", &mut ours_at_once),
+        ("runc run", &mut theirs),
+        ("exec", &mut execs),
+    ] {
         times.sort_unstable();
         let at = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1000.0;
-        say(&format!("{name:<9} median {:6.1} ms   min {:6.1}   p95 {:6.1}", at(50), at(0), at(95)));
+        say(&format!("{name:<14} median {:6.1} ms   min {:6.1}   p95 {:6.1}", at(50), at(0), at(95)));
     }
     say(&format!("a shim's share of memory: {memory}"));
     Ok(())
@@ -97,13 +107,17 @@ async fn run_ours(
     folder: &Path,
     rootfs: &Path,
     round: usize,
+    at_once: bool,
 ) -> Result<(Duration, Duration), Failure> {
     let id = format!("c{round}");
     let mut bundle = Bundle::new(&id, rootfs, runtime.cgroup_of(&id), &["true"]);
     bundle.log = Some(LogSettings::new(folder.join(format!("log-{id}"))));
+    bundle.starts_at_once = at_once;
     let clock = Instant::now();
     let container = runtime.create(&bundle).await?;
-    container.start().await?;
+    if !at_once {
+        container.start().await?;
+    }
     let begun = clock.elapsed();
     container.wait().await?;
     container.delete(false).await?;

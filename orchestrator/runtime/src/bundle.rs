@@ -22,6 +22,10 @@ pub struct Bundle {
     pub rootfs: PathBuf,
     /// The first program.
     pub process: Program,
+    /// Whether its program begins as soon as it is prepared, instead of waiting for the word to start: the quicker way
+    /// where nobody needs to be attached from the first byte. Then it is made only if its program has begun.
+    #[serde(default)]
+    pub starts_at_once: bool,
     /// Whether standard input stays open while nobody is attached.
     #[serde(default)]
     pub stdin_open: bool,
@@ -269,6 +273,7 @@ impl Bundle {
             id: id.to_owned(),
             rootfs: rootfs.into(),
             process: Program { argv, env: vec![path], ..Program::default() },
+            starts_at_once: false,
             stdin_open: false,
             stdin_once: false,
             hostname: None,

@@ -73,8 +73,8 @@ impl Runtime {
         self.cgroups.join(id)
     }
 
-    /// Makes a container up to its program, which waits for [`Container::start`]. Nothing is left of one that could not
-    /// be made.
+    /// Makes a container up to its program, which waits for [`Container::start`], or has begun where the bundle says so.
+    /// Nothing is left of one that could not be made.
     pub async fn create(&self, bundle: &Bundle) -> Result<Container, RuntimeError> {
         if !state::is_id(&bundle.id) {
             return Err(RuntimeError::Invalid { reason: format!("`{}` is no id of a container", bundle.id) });
@@ -186,6 +186,9 @@ impl Runtime {
             Ok(Some(wire::Frame::Message(bytes))) => match serde_json::from_slice(&bytes) {
                 Ok(Reply::Created) => Ok(()),
                 Ok(Reply::Failed(reason)) => Err(failed(reason)),
+                Ok(Reply::NotStarted { failure, reason }) => {
+                    Err(RuntimeError::Start { id: id.to_owned(), failure, reason })
+                }
                 Ok(other) => Err(failed(format!("its shim said {other:?}"))),
                 Err(error) => Err(failed(error.to_string())),
             },

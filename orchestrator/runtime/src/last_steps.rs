@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd as _, RawFd};
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
+use rustix::fs::{Mode, OFlags};
 use rustix::termios::tcsetwinsize;
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,9 @@ use crate::bundle::TtySize;
 use crate::error::StartFailure;
 use crate::seccomp::Program;
 use crate::{capability, init};
+
+/// Where the library waits for the word to start, below its own folder.
+const START: &str = "c/notify.sock";
 
 /// Why the program did not begin, as its last breath.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +56,9 @@ pub(crate) struct LastSteps {
     pub(crate) init: bool,
     /// The size of its terminal, if it has one.
     pub(crate) tty_size: Option<TtySize>,
+    /// The folder that holds the library's own folder of the container, where the program is not to wait for the word
+    /// to start.
+    pub(crate) starts_by: Option<RawFd>,
     /// Where a failure is written; closed by a success.
     pub(crate) word: RawFd,
 }
@@ -60,6 +68,7 @@ impl LastSteps {
         let step = |what: &str, outcome: io::Result<()>| {
             outcome.map_err(|error| LastWord { failure: StartFailure::Other, reason: format!("{what}: {error}") })
         };
+        step("close descriptors", close_all_but(self.word))?;
         if let Some(size) = self.tty_size {
             // Here, because nobody else knows when a program that `exec` adds has its terminal and has not begun.
             let outcome = tcsetwinsize(rustix::stdio::stdin(), size.window());
@@ -105,20 +114,31 @@ impl LastSteps {
 }
 
 impl Executor for LastSteps {
+    /// Never returns: it becomes the program, or says why not and ends, without the library, whose descriptors are closed.
     fn exec(&self, _spec: &Spec) -> Result<(), ExecutorError> {
         let Err(word) = self.run() else { return Ok(()) };
         let bytes = serde_json::to_vec(&word).unwrap_or_default();
-        #[expect(unsafe_code, reason = "the descriptor came across a fork as a number")]
-        // SAFETY: the descriptor is open until this process ends or becomes a program, and is not closed here.
-        let mut file = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(self.word) });
-        let outcome = file.write_all(&bytes).map_err(|error| error.to_string());
-        Err(ExecutorError::Other(format!("{} {outcome:?}", word.reason)))
+        #[expect(
+            unsafe_code,
+            reason = "the descriptor came across a fork as a number, and the process is to end at once"
+        )]
+        // SAFETY: the descriptor is open, and nobody in this process uses it after this.
+        unsafe {
+            // Whoever waits for a word sees the end of the pipe, too.
+            let _ = File::from_raw_fd(self.word).write_all(&bytes);
+            libc::_exit(i32::from(u8::MAX))
+        }
     }
 
     fn validate(&self, _spec: &Spec) -> Result<(), ExecutorValidationError> {
         if self.sets_loopback_up {
             set_loopback_up().map_err(|error| {
                 ExecutorValidationError::ArgValidationError(format!("failed to set the loopback link up: {error}"))
+            })?;
+        }
+        if let Some(folder) = self.starts_by {
+            say_start(folder).map_err(|error| {
+                ExecutorValidationError::ArgValidationError(format!("failed to start by itself: {error}"))
             })?;
         }
         Ok(())
@@ -195,6 +215,35 @@ pub(crate) fn reset_signals() -> io::Result<()> {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut())
     };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Leaves nothing of the host open: a path through `/proc/self/fd` must lead nowhere (CVE-2024-21626).
+fn close_all_but(kept: RawFd) -> io::Result<()> {
+    let kept = kept.unsigned_abs();
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
+        if first > last {
+            continue;
+        }
+        #[expect(unsafe_code, reason = "no safe wrapper closes what others opened")]
+        // SAFETY: this process becomes a program, or ends, without using another descriptor again.
+        let outcome = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        if outcome != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Gives this process the word to start that it is about to wait for, and lets go of the folder.
+fn say_start(folder: RawFd) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "the descriptor came across a fork as a number")]
+    // SAFETY: the descriptor is open, and this process, a copy of its owner, uses it nowhere else.
+    let folder = unsafe { OwnedFd::from_raw_fd(folder) };
+    let here = rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::process::fchdir(&folder)?;
+    let mut stream = UnixStream::connect(START)?;
+    stream.write_all(b"start container")?;
+    Ok(rustix::process::fchdir(&here)?)
 }
 
 fn set_loopback_up() -> Result<(), links::KernelError> {

@@ -22,6 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::error::Doing as _;
+use crate::last_steps::LastWord;
 use crate::protocol::{Reply, message};
 use crate::state::{self, Phase, ProcessId, State};
 
@@ -32,7 +33,11 @@ pub(crate) use self::create::SHIM;
 /// serves it until it has ended, and cleans up. To be called before this process has a second thread.
 pub fn shim_main(folder: &Path) -> ExitCode {
     match begin(folder) {
-        Ok(container) => {
+        Ok(Begun::Not(word)) => {
+            say(&Reply::NotStarted { failure: word.failure, reason: word.reason });
+            ExitCode::FAILURE
+        }
+        Ok(Begun::Container(container)) => {
             say(&Reply::Created);
             system::let_go_of_starter();
             container.serve()
@@ -44,24 +49,38 @@ pub fn shim_main(folder: &Path) -> ExitCode {
     }
 }
 
-fn begin(folder: &Path) -> Result<container::Container, crate::RuntimeError> {
+/// What came of the beginning.
+enum Begun {
+    Container(Box<container::Container>),
+    /// It was to start at once, and its program could not.
+    Not(LastWord),
+}
+
+fn begin(folder: &Path) -> Result<Begun, crate::RuntimeError> {
     let signals = system::prepare_process()?;
     complaints::keep(folder).doing(|| format!("keep complaints in `{}`", folder.display()))?;
     let shim = ProcessId::of(std::process::id())?;
     state::write(&folder.join(SHIM), &shim)?;
-    let prepared = create::create(folder)?;
-    let state = State {
+    let mut created = create::create(folder)?;
+    let mut state = State {
         version: state::VERSION,
         phase: Phase::Created,
         shim,
-        init: prepared.init,
+        init: created.init,
         created_at: jiff::Timestamp::now(),
         started_at: None,
         exit: None,
     };
-    let container = container::Container::new(folder, signals, prepared, state)?;
+    if created.bundle.starts_at_once {
+        if let Some(word) = create::wait_for_begin(&mut created)? {
+            return Ok(Begun::Not(word));
+        }
+        state.phase = Phase::Running;
+        state.started_at = Some(jiff::Timestamp::now());
+    }
+    let container = container::Container::new(folder, signals, created, state)?;
     container.save()?;
-    Ok(container)
+    Ok(Begun::Container(Box::new(container)))
 }
 
 /// Tells whoever started this process: standard input is a socket to it.

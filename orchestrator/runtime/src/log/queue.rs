@@ -46,18 +46,27 @@ struct Meeting {
 #[derive(Debug)]
 pub(crate) struct LogQueue {
     meeting: Arc<Meeting>,
+    settings: LogSettings,
     thread: Option<JoinHandle<()>>,
     full_since: Option<Instant>,
 }
 
 impl LogQueue {
-    /// Starts the writer. A folder that cannot be written yet loses lines until it can.
-    pub(crate) fn start(settings: LogSettings) -> std::io::Result<Self> {
+    /// A queue whose writer starts with the first record: many containers say nothing. A folder that cannot be written
+    /// yet loses lines until it can.
+    pub(crate) fn new(settings: LogSettings) -> std::io::Result<Self> {
         let room = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let meeting = Arc::new(Meeting { shared: Mutex::default(), changed: Condvar::new(), room });
-        let theirs = Arc::clone(&meeting);
-        let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&theirs, &settings))?;
-        Ok(Self { meeting, thread: Some(thread), full_since: None })
+        Ok(Self { meeting, settings, thread: None, full_since: None })
+    }
+
+    /// Starts the writer, once. Where that fails, the next record tries again, and what waits is not lost.
+    fn ensure_writer(&mut self) {
+        if self.thread.is_none() {
+            let (theirs, settings) = (Arc::clone(&self.meeting), self.settings.clone());
+            let thread = std::thread::Builder::new().name("log".to_owned());
+            self.thread = thread.spawn(move || write_all(&theirs, &settings)).ok();
+        }
     }
 
     /// Whether the container should be made to wait, and until when at most.
@@ -88,6 +97,7 @@ impl LogQueue {
 
     /// Takes a record in, or counts it where there is no room.
     pub(crate) fn push(&mut self, record: Vec<u8>) {
+        self.ensure_writer();
         let mut shared = self.meeting.lock();
         if shared.bytes >= LIMIT + BATCH
             || (shared.bytes >= LIMIT && self.full_since.is_some_and(|since| since.elapsed() >= PATIENCE))
@@ -104,6 +114,9 @@ impl LogQueue {
 
     /// Takes no more, and waits until all is written, or for `limit`.
     pub(crate) fn finish(mut self, limit: Duration) {
+        if self.thread.is_none() {
+            return;
+        }
         let mut shared = self.meeting.lock();
         shared.closed = true;
         self.meeting.changed.notify_all();
@@ -220,7 +233,7 @@ mod tests {
     #[test]
     fn everything_is_written_by_the_end() {
         let folder = tempfile::tempdir().unwrap();
-        let mut queue = LogQueue::start(LogSettings::new(folder.path())).unwrap();
+        let mut queue = LogQueue::new(LogSettings::new(folder.path())).unwrap();
 
         for number in 0..1000 {
             queue.push(format!("{number}\n").into_bytes());
@@ -237,7 +250,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("logs");
         fs::write(&place, "in the way").unwrap();
-        let mut queue = LogQueue::start(LogSettings::new(&place)).unwrap();
+        let mut queue = LogQueue::new(LogSettings::new(&place)).unwrap();
 
         queue.push(b"lost\n".to_vec());
         let shared = queue.meeting.lock();

@@ -64,8 +64,7 @@ impl Container {
         // Relative, because the path of a socket is short.
         let listener = UnixListener::bind(SOCKET).doing(|| format!("listen in `{}`", folder.display()))?;
         listener.set_nonblocking(true).doing(|| "prepare a socket")?;
-        // Everything that forks has run; from here on there may be a second thread.
-        let log = bundle.log.clone().map(LogQueue::start).transpose().doing(|| "start the log")?;
+        let log = bundle.log.clone().map(LogQueue::new).transpose().doing(|| "start the log")?;
         let init = hold(init.pid).doing(|| "hold on to the first program")?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -73,13 +72,13 @@ impl Container {
             session: Session::new(stdio, log, bundle.stdin_once),
             bundle,
             prepared: container,
-            state,
             listener,
             signals,
             init,
-            word: Some(word),
+            word: Some(word).filter(|_| state.phase == Phase::Created),
             last_word: Vec::new(),
             is_starting: false,
+            state,
             execs: BTreeSet::new(),
         })
     }

@@ -1,14 +1,15 @@
 //! Makes a container: reads what it is to be, and has the library prepare everything up to its program.
 
-use std::io::IoSliceMut;
+use std::io::{IoSliceMut, Read as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use libcontainer::container::Container as Prepared;
 use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::container::{Container as Prepared, ContainerStatus};
 use libcontainer::syscall::syscall::SyscallType;
+use rustix::fs::{Mode, OFlags, open};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::CapabilitySet;
@@ -19,7 +20,7 @@ use crate::beneath::Root;
 use crate::bundle::{Bundle, Mount, MountSource, Namespace, Program};
 use crate::cgroup::{Group, restrict_devices};
 use crate::error::Doing;
-use crate::last_steps::LastSteps;
+use crate::last_steps::{LastSteps, LastWord};
 use crate::seccomp::Profile;
 use crate::state::{self, BUNDLE, CONFIG, CONSOLE, LIBRARY, ProcessId};
 use crate::{RuntimeError, capability, spec, user};
@@ -29,7 +30,10 @@ pub(crate) const SHIM: &str = "shim.json";
 /// The container's name in the library's own folder.
 pub(super) const NAME: &str = "c";
 
-/// A container whose program waits for the word to start.
+/// How long a last word is, in bytes.
+const WORD_LIMIT: u64 = 64 << 10;
+
+/// A container whose program waits for the word to start, unless it starts at once.
 #[derive(Debug)]
 pub(super) struct Created {
     pub(super) bundle: Bundle,
@@ -49,6 +53,8 @@ pub(super) fn create(folder: &Path) -> Result<Created, RuntimeError> {
         root.create_folder(cwd)?;
     }
     check_sources(&bundle.mounts)?;
+    // Nothing of the host's tree may be open in a container.
+    drop(root);
     let specification = spec::container(&bundle, &identity)?;
     state::write(&folder.join(CONFIG), &specification)?;
     let library = folder.join(LIBRARY);
@@ -61,6 +67,13 @@ pub(super) fn create(folder: &Path) -> Result<Created, RuntimeError> {
     steps.is_root = identity.uid == 0;
     steps.sets_loopback_up = bundle.namespaces.network == Namespace::Own;
     steps.init = bundle.init;
+    let place = if bundle.starts_at_once {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Some(open(&library, flags, Mode::empty()).doing(|| format!("open `{}`", library.display()))?)
+    } else {
+        None
+    };
+    steps.starts_by = place.as_ref().map(AsRawFd::as_raw_fd);
 
     let own_score = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
     let builder = ContainerBuilder::new(NAME.to_owned(), SyscallType::default()).with_executor(steps);
@@ -112,6 +125,7 @@ pub(super) fn last_steps(
         no_new_privileges: bundle.no_new_privileges,
         sets_loopback_up: false,
         init: false,
+        starts_by: None,
         tty_size: program.tty_size.filter(|_| program.tty),
         word: word.as_raw_fd(),
     })
@@ -147,6 +161,22 @@ pub(super) fn with_streams<T>(
     let console = receive_console(&listener).doing(|| "receive the terminal")?;
     let stdio = Stdio::console(console).doing(|| "prepare the terminal")?;
     Ok((result, stdio))
+}
+
+/// Waits until the program of a container that starts at once has begun, or says why it has not.
+pub(super) fn wait_for_begin(created: &mut Created) -> Result<Option<LastWord>, RuntimeError> {
+    let mut word = Vec::new();
+    std::fs::File::from(created.word.try_clone().doing(|| "copy a descriptor")?)
+        .take(WORD_LIMIT)
+        .read_to_end(&mut word)
+        .doing(|| "hear from the program")?;
+    if let Ok(word) = serde_json::from_slice(&word) {
+        return Ok(Some(word));
+    }
+    // So that the library lets programs be added.
+    let saved = created.container.set_status(ContainerStatus::Running).save();
+    saved.map_err(|error| RuntimeError::Invalid { reason: reasons(&error) })?;
+    Ok(None)
 }
 
 /// The terminal that the library has sent by now.

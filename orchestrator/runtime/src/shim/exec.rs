@@ -79,20 +79,20 @@ fn serve(folder: &Path, exec: &Exec, pid: u32, session: &mut Session, signals: &
 fn begin(folder: &Path, bundle: &Bundle, exec: &Exec) -> Result<Begun, LastWord> {
     let (word, their_word) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| LastWord { failure: StartFailure::Other, reason: error.to_string() })?;
-    match build(folder, bundle, exec, their_word) {
-        Ok(begun) => Ok(begun),
-        Err(error) => {
-            let mut bytes = [0; 4096];
-            // Every other holder has ended or become a program.
-            let count = rustix::io::read(&word, &mut bytes).unwrap_or(0);
-            Err(serde_json::from_slice(&bytes[..count])
-                .unwrap_or_else(|_| LastWord { failure: StartFailure::Other, reason: reasons(&error) }))
-        }
+    let outcome = build(folder, bundle, exec, their_word);
+    let mut bytes = [0; 4096];
+    // Every holder of the other end has ended or become a program by now.
+    let count = rustix::io::read(&word, &mut bytes).unwrap_or(0);
+    match (serde_json::from_slice(&bytes[..count]), outcome) {
+        (Ok(word), _) => Err(word),
+        (Err(_), Ok(begun)) => Ok(begun),
+        (Err(_), Err(error)) => Err(LastWord { failure: StartFailure::Other, reason: reasons(&error) }),
     }
 }
 
 fn build(folder: &Path, bundle: &Bundle, exec: &Exec, their_word: OwnedFd) -> Result<Begun, RuntimeError> {
     let program = &exec.program;
+    // Open for that line only: nothing of the host's tree may be open in a container.
     let identity = user::resolve(&Root::open(&bundle.rootfs)?, program.user.as_deref(), &program.groups)?;
     let is_privileged = exec.privileged || bundle.privileged;
     let capabilities = capability::resolve(&bundle.capabilities_add, &bundle.capabilities_drop, is_privileged)?;

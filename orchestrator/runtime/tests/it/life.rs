@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use runtime::{Phase, Program, RuntimeError, StartFailure, Streams};
+use runtime::{ExecRequest, Phase, Program, RuntimeError, StartFailure, Streams};
 
 use crate::lab::{LIMIT, Lab, finish, log_of, read_until, wait, wait_for_line};
 
@@ -180,6 +180,42 @@ async fn our_first_process_hands_signals_on_and_collects_orphans() {
     assert!(!text.contains(") Z "), "{text}");
     assert!(!text.contains("\n1 up"), "{text}");
     assert_eq!(exit.code, 5);
+}
+
+#[tokio::test]
+async fn a_container_that_starts_at_once_is_as_any_other() {
+    let lab = Lab::new();
+    let mut bundle = lab.script("a", "read -r word; echo $word; exit 3");
+    bundle.stdin_open = true;
+    bundle.starts_at_once = true;
+    let container = lab.runtime.create(&bundle).await.unwrap();
+    let state = container.state().unwrap();
+
+    let pid = container.start().await.unwrap();
+    let program = Program { argv: vec!["/bin/true".to_owned()], ..Program::default() };
+    let request = ExecRequest { name: "one".to_owned(), program, privileged: false, streams: Streams::NONE };
+    let added = container.exec(request).await.unwrap().wait().await.unwrap();
+    let mut attachment = container.attach(Streams::ALL).await.unwrap();
+    attachment.input().send(b"word\n").await.unwrap();
+    let (exit, text) = finish(attachment).await;
+    container.delete(false).await.unwrap();
+
+    assert_eq!((state.phase, state.init.pid), (Phase::Running, pid));
+    assert!(state.started_at.is_some());
+    assert_eq!((added.code, exit.code, text.as_str()), (0, 3, "word\n"));
+    assert_eq!(lab.left(), (vec![], 0));
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_container_that_could_not_start_at_once() {
+    let lab = Lab::new();
+    let mut bundle = lab.bundle("a", &["nothing"]);
+    bundle.starts_at_once = true;
+
+    let error = lab.runtime.create(&bundle).await.unwrap_err();
+
+    assert!(matches!(error, RuntimeError::Start { failure: StartFailure::NotFound, .. }), "{error:?}");
+    assert_eq!(lab.left(), (vec![], 0));
 }
 
 #[tokio::test]

@@ -110,6 +110,25 @@ async fn a_link_in_the_place_of_the_users_list_does_not_lead_out() {
 }
 
 #[tokio::test]
+async fn no_descriptor_of_ours_leads_out_of_the_root() {
+    let lab = Lab::new();
+    let upward = "../../../../../../..";
+
+    for number in 3..20 {
+        let program = format!("/proc/self/fd/{number}/{upward}/usr/bin/busybox");
+        let container = lab.runtime.create(&lab.bundle("program", &[&program, "true"])).await.unwrap();
+        let refused = container.start().await;
+        container.delete(true).await.unwrap();
+        let mut bundle = lab.bundle("folder", &["true"]);
+        bundle.process.cwd = Some(format!("/proc/self/fd/{number}").into());
+        let outcome = lab.runtime.create(&bundle).await;
+
+        assert!(refused.is_err(), "descriptor {number} leads to the host's program");
+        assert!(outcome.is_err(), "descriptor {number} leads to a folder of the host");
+    }
+}
+
+#[tokio::test]
 async fn proc_in_the_place_of_a_link_is_refused() {
     let lab = Lab::new();
     let root = lab.path("rootfs");
