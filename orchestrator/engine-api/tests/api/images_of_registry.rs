@@ -159,10 +159,9 @@ async fn a_client_that_goes_away_takes_its_pull_along() {
     let mut client = JoinSet::new();
     client.spawn(async move { drop(open(&socket, request("POST", &path, Body::empty())).await) });
     let (mut connection, _) = silent.accept().await.unwrap();
+    connection.read_u8().await.expect("the registry is asked");
     client.shutdown().await;
 
-    let mut sent = Vec::new();
-    let ended = tokio::time::timeout(crate::served::PATIENCE, connection.read_to_end(&mut sent)).await;
+    let ended = tokio::time::timeout(crate::served::PATIENCE, connection.read_to_end(&mut Vec::new())).await;
     ended.expect("the pull goes on").unwrap();
-    assert!(!sent.is_empty());
 }

@@ -70,7 +70,7 @@ assert last.get("aux", {}).get("Tag") == "1", last
 refused(NotFound, client.images.pull, name, tag="1")
 assert client.images.pull(name, tag="1", auth_config=credentials) == made
 
-past = client.events(since=1, until=int(time.time()), filters={"type": "image", "event": "load"}, decode=True)
+past = client.events(since=1, until=int(time.time()) + 1, filters={"type": "image", "event": "load"}, decode=True)
 assert [event["Actor"]["ID"] for event in past] == [image.id]
 assert refused(APIError, client.images.search, "app").response.status_code == 501
 pruned = client.images.prune(filters={"dangling": False})
