@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod container;
 mod controller;
 mod join;
 mod refusal;
@@ -28,6 +29,7 @@ mod task;
 mod tests;
 mod worker;
 
+pub use container::ContainerExecutor;
 pub use controller::{Controller, Executor, KeptTask, TaskFailure, TaskKeeper};
 pub use join::{JoinOrder, Joined, join};
 pub use refusal::RefusingExecutor;

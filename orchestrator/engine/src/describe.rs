@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use image::ImageError;
+use image::UnpackLimits;
+use links::{KernelError, cgroup};
 use model::{EngineDescription, NodeDescription, Plugin, TlsInfo};
+use runtime::{Runtime, RuntimeError};
 
+use crate::container::{ContainerSettings, Containers, ContainersError};
 use crate::event::EventLog;
 use crate::facts::HostFacts;
 use crate::identity::{self, EngineIdentityError};
 use crate::images::Images;
 use crate::lease::Lease;
 use crate::prefixes;
+use crate::settings::NodeFacts;
 
 /// The version that the engine reports: that of the agent it is part of.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -27,6 +31,8 @@ pub struct EngineSettings {
     pub labels: BTreeMap<String, String>,
     /// Where the node keeps its state.
     pub data_dir: PathBuf,
+    /// Where sockets lie, and what need not outlive the machine; made where it is missing.
+    pub run_dir: PathBuf,
     /// How long the machine stays after each renewal of the swarm's lease; `None` where nobody need hold it.
     pub lease: Option<Duration>,
     /// Registries that need neither a valid certificate nor https (`--insecure-registry`), besides this machine's own.
@@ -39,30 +45,62 @@ pub enum EngineOpenError {
     /// Its id is neither there nor can be kept.
     #[error(transparent)]
     Identity(#[from] EngineIdentityError),
-    /// Its images cannot be had.
-    #[error("failed to open the images")]
-    Images(#[source] ImageError),
+    /// The place of its containers' control groups cannot be found.
+    #[error(transparent)]
+    ControlGroups(#[from] KernelError),
+    /// Nothing can run containers.
+    #[error("failed to prepare what runs containers")]
+    Runtime(#[source] RuntimeError),
+    /// Its containers, or what they stand on, cannot be had.
+    #[error(transparent)]
+    Containers(#[from] ContainersError),
 }
 
-/// The engine of a node. Starts nothing; costs nothing while nobody asks.
+/// The drivers of a node: type and name, in Docker's words. The scheduler goes by this list.
+const PLUGINS: [(&str, &str); 5] =
+    [("Log", "json-file"), ("Log", "local"), ("Network", "host"), ("Network", "null"), ("Volume", "local")];
+/// The folder of containers, images and volumes in the data directory.
+const FOLDER: &str = "engine";
+
+/// The engine of a node. Costs nothing while nobody asks.
 #[derive(Debug)]
 pub struct Engine {
     settings: EngineSettings,
     id: String,
     events: Arc<EventLog>,
     lease: Arc<Lease>,
+    containers: Containers,
     images: Images,
 }
 
 impl Engine {
     /// Opens the engine whose state is in the data directory, which must exist. Its id is drawn at the first start
-    /// and kept there. Refused while another process has its images open.
-    pub async fn open(settings: EngineSettings, rng: &mut impl rand::Rng) -> Result<Self, EngineOpenError> {
+    /// and kept there. The containers of an engine before are there on return, as they are. Refused while another process
+    /// has its images open.
+    pub async fn open(
+        settings: EngineSettings,
+        rng: &mut impl rand::Rng,
+    ) -> Result<Self, EngineOpenError> {
         let id = identity::ensure(&settings.data_dir, rng)?;
         let lease = Arc::new(Lease::new(settings.lease));
         let events = Arc::new(EventLog::new());
-        let images = Images::open(&settings, Arc::clone(&events)).await.map_err(EngineOpenError::Images)?;
-        Ok(Self { settings, id, events, lease, images })
+        let facts = HostFacts::read();
+        // By the id, so that several engines of one machine never take what is another one's for left over.
+        let runtime = Runtime::new(settings.run_dir.join("containers"), cgroup::containers_group(&id)?)
+            .map_err(EngineOpenError::Runtime)?;
+        let containers = ContainerSettings {
+            root: settings.data_dir.join(FOLDER),
+            runtime,
+            unpack_limits: UnpackLimits::default(),
+            node: NodeFacts {
+                hostname: settings.hostname.clone(),
+                cpus: facts.cpus,
+                has_unified_cgroups: facts.cgroups.is_unified,
+            },
+        };
+        let containers = Containers::open(containers, Arc::clone(&events), rng).await?;
+        let images = Images::new(&settings, containers.clone(), Arc::clone(&events));
+        Ok(Self { settings, id, events, lease, containers, images })
     }
 
     /// The engine's id: a UUID that survives restarts. Not the node's id, which the swarm gives.
@@ -90,6 +128,11 @@ impl Engine {
         &self.events
     }
 
+    /// The containers of this node.
+    pub fn containers(&self) -> &Containers {
+        &self.containers
+    }
+
     /// The images of this node.
     pub fn images(&self) -> &Images {
         &self.images
@@ -105,9 +148,9 @@ impl Engine {
         &self.lease
     }
 
-    /// The drivers that stand: none so far, and nobody must be told otherwise. The scheduler goes by this list.
+    /// The drivers that stand.
     pub fn plugins(&self) -> Vec<Plugin> {
-        Vec::new()
+        PLUGINS.map(|(kind, name)| Plugin { kind: kind.to_owned(), name: name.to_owned() }).to_vec()
     }
 
     /// What the machine is at this moment. Reads a few small files of the kernel.
@@ -145,6 +188,7 @@ mod tests {
             hostname: "node-1".to_owned(),
             labels: BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]),
             data_dir: data_dir.to_owned(),
+            run_dir: data_dir.join("run"),
             lease: None,
             insecure_registries: Vec::new(),
         };
@@ -159,7 +203,7 @@ mod tests {
         assert_eq!(description.hostname, "node-1");
         assert_eq!(description.engine.engine_version, VERSION);
         assert_eq!(description.engine.labels["disk"], "ssd");
-        assert_eq!(description.engine.plugins, []);
+        assert!(description.engine.plugins.iter().any(|plugin| plugin.name == "json-file"));
         assert_eq!(description.platform.os, "linux");
         assert_eq!(description.platform.architecture, std::env::consts::ARCH);
         assert!(description.resources.nano_cpus >= 1_000_000_000);

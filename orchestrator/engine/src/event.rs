@@ -123,6 +123,13 @@ impl EventLog {
         let _ = self.coming.send(event);
     }
 
+    /// Publishes what has just happened on this node to one of its objects.
+    pub(crate) fn tell(&self, kind: EventKind, action: &str, id: &str, attributes: BTreeMap<String, String>) {
+        let actor = Actor { id: id.to_owned(), attributes };
+        let (action, scope, time) = (action.to_owned(), EventScope::Local, Timestamp::now());
+        self.publish(Event { kind, action, actor, scope, time });
+    }
+
     /// The events of the past that are kept, oldest first, and those that come after them: none missing, none twice.
     pub fn subscribe(&self) -> (Vec<Arc<Event>>, EventReceiver) {
         let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,30 +2,20 @@
 
 mod registry;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::Stream;
 use image::{
     Digest, Export, Image, ImageError, ImageStore, Import, Loaded, PruneFilter, Pruned, Reference, RegistryClient,
-    RegistrySettings, Removal, Removed, UnpackLimits,
+    RegistrySettings, Removal, Removed,
 };
-use jiff::Timestamp;
 
+use crate::container::Containers;
 use crate::describe::EngineSettings;
-use crate::event::{Actor, Event, EventKind, EventLog, EventScope};
-
-/// The store's folder in the data directory.
-const FOLDER: &str = "images";
-
-/// Tells which containers run: nothing takes an image from them.
-pub trait RunningContainers: Debug + Send + Sync {
-    /// The ids of those that run now.
-    fn running(&self) -> BTreeSet<String>;
-}
+use crate::event::{Actor, EventKind, EventLog};
 
 /// The images of a node. Whoever changes them does so here, so that it is told.
 #[derive(Debug)]
@@ -34,25 +24,20 @@ pub struct Images {
     settings: RegistrySettings,
     registries: Mutex<Option<RegistryClient>>,
     events: Arc<EventLog>,
-    containers: OnceLock<Arc<dyn RunningContainers>>,
+    containers: Containers,
 }
 
 impl Images {
-    pub(crate) async fn open(settings: &EngineSettings, events: Arc<EventLog>) -> Result<Self, ImageError> {
-        let store = ImageStore::open(&settings.data_dir.join(FOLDER), Vec::new(), UnpackLimits::default()).await?;
+    pub(crate) fn new(settings: &EngineSettings, containers: Containers, events: Arc<EventLog>) -> Self {
+        let store = containers.images().clone();
         let settings =
             RegistrySettings { insecure: settings.insecure_registries.clone(), ..RegistrySettings::default() };
-        Ok(Self { store, settings, registries: Mutex::default(), events, containers: OnceLock::new() })
+        Self { store, settings, registries: Mutex::default(), events, containers }
     }
 
     /// The store, to look at images and to stand containers on them.
     pub fn store(&self) -> &ImageStore {
         &self.store
-    }
-
-    /// From now on, asks these which containers run. The first to be set stays.
-    pub fn ask_running(&self, containers: Arc<dyn RunningContainers>) {
-        self.containers.get_or_init(|| containers);
     }
 
     /// Loads the images of an archive, as `docker save` writes it.
@@ -103,7 +88,8 @@ impl Images {
     /// without a name alone. Nothing takes an image from a container that runs.
     pub async fn remove(&self, name: &str, is_forced: bool, keeps_parents: bool) -> Result<Vec<Removed>, ImageError> {
         let before = self.store.list();
-        let running = self.containers.get().map(|containers| containers.running()).unwrap_or_default();
+        let running = self.containers.list().into_iter().filter(|container| container.state.status.is_running());
+        let running = running.map(|container| container.record.id.clone()).collect();
         let removed = self.store.remove(name, Removal { is_forced, keeps_parents, running }).await?;
         self.publish_removed(&before, &removed);
         Ok(removed)
@@ -163,7 +149,6 @@ impl Images {
     }
 
     fn publish_event(&self, action: &str, actor: Actor) {
-        let (kind, scope) = (EventKind::Image, EventScope::Local);
-        self.events.publish(Event { kind, action: action.to_owned(), actor, scope, time: Timestamp::now() });
+        self.events.tell(EventKind::Image, action, &actor.id, actor.attributes);
     }
 }

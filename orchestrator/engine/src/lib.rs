@@ -1,21 +1,45 @@
-//! What a node is and does by itself, whether or not it is in a swarm: its facts, images, events, how long it stays.
-//!
-//! So far the engine runs nothing: it describes the machine it stands on, keeps images and the log of events that
-//! `docker events` reads, and measures the lease by which its machine stays. What it cannot do yet it does not claim.
+//! What a node is and does by itself, whether or not it is in a swarm: its facts, its images, containers and volumes,
+//! its events, how long it stays.
 
 #![forbid(unsafe_code)]
 
+mod config;
+mod container;
 mod describe;
+mod document;
 mod event;
 mod facts;
+mod id;
 mod identity;
 mod images;
 mod lease;
 mod prefixes;
+mod settings;
+mod signal;
+mod task;
+mod volume;
 
+pub use config::{
+    BlkioWeightDevice, ContainerConfig, ContainerResources, CreateRequest, DeviceMapping, DeviceRequest, HostConfig,
+    LogConfig, PortBinding, RestartPolicy, ThrottleDevice, from_docker_json,
+};
+pub use container::{
+    ContainerError, ContainerFilter, ContainerRecord, ContainerSettings, ContainerState, ContainerStatus,
+    ContainerUpdate, ContainerView, Containers, ContainersError, ContainersPruned, Created, ExecConfig, ExecInput,
+    ExecStream, ExecView, Grace, HealthState, HealthStatus, ProbeResult, ProcessTable, StopRequest, Wait,
+    WaitCondition, WaitOutcome,
+};
 pub use describe::{Engine, EngineOpenError, EngineSettings, VERSION};
+pub use document::FileFailure;
 pub use event::{Actor, Event, EventKind, EventLog, EventReceiver, EventScope, EventsMissed, KEPT_EVENTS};
 pub use facts::{CgroupSupport, HostFacts};
+pub(crate) use id::hex_id;
 pub use identity::EngineIdentityError;
-pub use images::{Images, RunningContainers};
+pub use images::Images;
 pub use lease::Lease;
+pub use settings::{InvalidSettings, MountKind, MountPoint, NetworkMode, NodeFacts, TmpfsSettings, VolumeRequest};
+pub use signal::InvalidSignal;
+pub use task::{TASK_ID_LABEL, TASK_LABEL, TaskNode, task_container};
+pub use volume::{
+    ANONYMOUS_LABEL, InvalidVolumeName, Volume, VolumeError, VolumeFilter, VolumeName, Volumes, VolumesPruned,
+};

@@ -5,6 +5,7 @@
 //! swarmd init         PID 1 of a local machine   \  both keep one agent running (keeper) and answer
 //! swarmd supervise    where no systemd runs      /  `swarmd service` on a socket of their own
 //! swarmd service ...  installs, starts, stops and removes the agent on this host
+//! swarmd shim ...     keeps one container; started by the agent, and outlives it
 //! swarmd api ...      one request to the agent's Engine API, for hosts without curl
 //! ```
 //!
@@ -37,6 +38,10 @@ use clap::Parser as _;
 use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
+    // As the shim of a container, or its first process: before there is a second thread.
+    if let Some(code) = runtime::reenter() {
+        return code;
+    }
     name_lookup::keep_inside_libc();
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::ContainerExecutor;
 use anyhow::{Context as _, bail};
 use engine::{Engine, EngineSettings};
 use engine_api::{ApiServer, SocketError, UnixSocket};
@@ -111,12 +112,13 @@ async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) 
         hostname: settings.hostname.clone(),
         labels: settings.labels.clone(),
         data_dir: settings.data_dir.clone(),
+        run_dir: settings.run_dir.clone(),
         lease: settings.lease.as_ref().map(|leased| Duration::from_secs(leased.terms.seconds.into())),
         insecure_registries: settings.insecure_registries.clone(),
     };
     let engine = Arc::new(Engine::open(engine, &mut rng).await.context("failed to open the engine")?);
     let runtime = NodeRuntime::new(NodeSettings {
-        executor: Arc::new(agent::RefusingExecutor),
+        executor: Arc::new(ContainerExecutor::new(Arc::clone(&engine))),
         data_dir: settings.data_dir.clone(),
         run_dir: settings.run_dir.clone(),
         hostname: settings.hostname.clone(),

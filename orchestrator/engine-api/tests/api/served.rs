@@ -56,6 +56,7 @@ impl Served {
             hostname: "node-1".to_owned(),
             labels: BTreeMap::from([("rack".to_owned(), "r1".to_owned())]),
             data_dir: folder.path().to_owned(),
+            run_dir: folder.path().join("run"),
             lease,
             insecure_registries: Vec::new(),
         };

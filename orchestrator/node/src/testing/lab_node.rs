@@ -371,6 +371,7 @@ async fn engine(hostname: &str, data_dir: &Path) -> Arc<Engine> {
         hostname: hostname.to_owned(),
         labels: BTreeMap::new(),
         data_dir: data_dir.to_owned(),
+        run_dir: data_dir.join("engine-run"),
         lease: None,
         insecure_registries: Vec::new(),
     };

@@ -1,0 +1,171 @@
+//! Runs tasks in the containers of this node: the executor that nodes have.
+//!
+//! A task finds its container by its name and by the label that holds its id, so that every step can be repeated, by
+//! another process too. An image that is here is used as it is; the client has named it by its digest where its registry
+//! answered. One that is not is pulled.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::{
+    ContainerError, ContainerState, ContainerStatus as Doing, Containers, CreateRequest, Engine, HealthStatus, Images,
+    InvalidSettings, StopRequest, TaskNode, task_container,
+};
+use image::{Credentials, Reference, Silent};
+use model::{ContainerStatus, PortConfig, Task, with_causes};
+
+use crate::controller::{Controller, Executor, TaskFailure};
+
+/// Docker's words for a container that does not answer well.
+const UNHEALTHY: &str = "dockerexec: unhealthy container";
+
+/// Runs tasks in the containers of this node.
+#[derive(Debug)]
+pub struct ContainerExecutor(Arc<Engine>);
+
+impl ContainerExecutor {
+    /// Runs tasks in the containers of this engine. Starts nothing.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self(engine)
+    }
+}
+
+impl Executor for ContainerExecutor {
+    fn controller(&self, task: &Task) -> Arc<dyn Controller> {
+        Arc::new(ContainerController { engine: Arc::clone(&self.0), name: task.container_name(), task: task.clone() })
+    }
+}
+
+/// Runs the container of one task.
+#[derive(Debug)]
+struct ContainerController {
+    engine: Arc<Engine>,
+    name: String,
+    task: Task,
+}
+
+impl ContainerController {
+    fn containers(&self) -> &Containers {
+        self.engine.containers()
+    }
+
+    fn request(&self) -> Result<CreateRequest, TaskFailure> {
+        let node = self.task.state.node_id.clone().ok_or_else(|| TaskFailure::fatal("the task has no node"))?;
+        let platform = self.engine.facts().platform;
+        let node = TaskNode { id: node, hostname: self.engine.hostname().to_owned(), platform };
+        task_container(&self.task, &node).map_err(|InvalidSettings(reason)| TaskFailure::fatal(reason))
+    }
+
+    /// Has the image here.
+    async fn fetch(&self, name: &str) -> Result<(), TaskFailure> {
+        let images: &Images = self.engine.images();
+        if images.store().find(name).is_ok() {
+            return Ok(());
+        }
+        let reference: Reference = name.parse().map_err(|error| TaskFailure::fatal(format!("{error}")))?;
+        let credentials = self.credentials()?;
+        match images.pull(&reference, None, &credentials, Arc::new(Silent)).await {
+            Ok(_) => Ok(()),
+            // Docker's words, which say what is missing rather than why.
+            Err(error) => Err(TaskFailure::fatal(format!("No such image: {name} ({})", with_causes(&error)))),
+        }
+    }
+
+    fn credentials(&self) -> Result<Credentials, TaskFailure> {
+        let header = self.task.state.registry_auth.as_ref().map_or("", |auth| auth.expose());
+        Credentials::from_header(header).map_err(|error| TaskFailure::fatal(error.to_string()))
+    }
+
+    fn state(&self) -> Option<ContainerState> {
+        self.containers().find(&self.name).ok().map(|view| view.state)
+    }
+
+    /// Waits until the container has come to a state, or is gone, and gives the last one.
+    async fn until(&self, is_met: impl FnMut(&ContainerState) -> bool) -> Result<ContainerState, TaskFailure> {
+        let mut states = self.containers().watch(&self.name).map_err(failure)?;
+        // Closed where the container is gone: its last state stays.
+        let _ = states.wait_for(is_met).await;
+        let state = states.borrow().clone();
+        Ok(state)
+    }
+
+    async fn end_unhealthy(&self) -> TaskFailure {
+        match self.containers().stop(&self.name, &StopRequest::default()).await {
+            Ok(_) | Err(ContainerError::NoSuchContainer(_)) => TaskFailure::fatal(UNHEALTHY),
+            Err(error) => TaskFailure::temporary(with_causes(&error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Controller for ContainerController {
+    async fn prepare(&self) -> Result<(), TaskFailure> {
+        let request = self.request()?;
+        self.fetch(&request.config.image).await?;
+        self.containers().ensure(&self.name, request).await.map(drop).map_err(failure)
+    }
+
+    async fn start(&self) -> Result<(), TaskFailure> {
+        // What has run is not run again: its end is what the next step finds.
+        if self.state().is_some_and(|state| state.status == Doing::Created) {
+            self.containers().start(&self.name).await.map_err(failure)?;
+        }
+        let is_settled = |state: &ContainerState| {
+            let is_starting = state.health.as_ref().is_some_and(|health| health.status == HealthStatus::Starting);
+            !(state.status.is_running() && is_starting)
+        };
+        let state = self.until(is_settled).await?;
+        if is_unhealthy(&state) {
+            return Err(self.end_unhealthy().await);
+        }
+        Ok(())
+    }
+
+    async fn wait(&self) -> Result<(), TaskFailure> {
+        let state = self.until(|state| !state.status.is_running() || is_unhealthy(state)).await?;
+        if state.status.is_running() {
+            return Err(self.end_unhealthy().await);
+        }
+        match (state.exit_code, state.error.as_str()) {
+            (0, "") => Ok(()),
+            (_, error) if !error.is_empty() => Err(TaskFailure::fatal(error)),
+            (code, _) if state.oom_killed => {
+                Err(TaskFailure::fatal(format!("task: non-zero exit ({code}): out of memory")))
+            }
+            (code, _) => Err(TaskFailure::fatal(format!("task: non-zero exit ({code})"))),
+        }
+    }
+
+    async fn shutdown(&self) -> Result<(), TaskFailure> {
+        match self.containers().stop(&self.name, &StopRequest::default()).await {
+            Ok(_) | Err(ContainerError::NoSuchContainer(_)) => Ok(()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn remove(&self) -> Result<(), TaskFailure> {
+        match self.containers().remove(&self.name, true, true).await {
+            Ok(()) | Err(ContainerError::NoSuchContainer(_)) => Ok(()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn observe(&self) -> (Option<ContainerStatus>, Vec<PortConfig>) {
+        let status = self.containers().find(&self.name).ok().map(|view| ContainerStatus {
+            container_id: view.record.id.clone(),
+            pid: view.state.pid,
+            exit_code: view.state.exit_code,
+        });
+        (status, Vec::new())
+    }
+}
+
+fn is_unhealthy(state: &ContainerState) -> bool {
+    state.health.as_ref().is_some_and(|health| health.status == HealthStatus::Unhealthy)
+}
+
+/// A failure of the engine: one that is about the machine rather than the task may pass.
+fn failure(error: ContainerError) -> TaskFailure {
+    let is_temporary = matches!(error, ContainerError::Closed);
+    TaskFailure { message: with_causes(&error), is_temporary }
+}

@@ -1,0 +1,157 @@
+//! The containers of a node: what is there, what it is to be, what it does, kept over restarts of the agent.
+//!
+//! ```text
+//! Containers ── create, find, list ──> registry: ids and names
+//!     │ start, stop, kill, pause, update, remove          one actor a container: it alone changes it
+//!     └── command ──> actor ──> runtime (shim), mounts, <root>/<id>/{container,state}.json, events
+//!                       └── state ──> whoever waits or looks
+//!
+//! created ─> running <─> paused        running ─> exited | restarting ─> running
+//! any ─> removing ─> gone
+//! ```
+//! A caller that goes away changes nothing: what was asked for is done to its end, and may be asked for again. What this
+//! process does not live to do, the next one does: [`Containers::open`] adopts what runs and finishes what was begun.
+
+mod actor;
+mod cell;
+mod changes;
+mod create;
+mod error;
+mod exec;
+mod exec_session;
+mod health;
+mod open;
+mod populate;
+mod prune;
+mod record;
+mod registry;
+mod restart;
+mod state;
+mod streams;
+mod top;
+mod wait;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use image::{ImageStore, UnpackLimits};
+use rand::rngs::StdRng;
+use runtime::Runtime;
+use tokio::task::JoinSet;
+
+use self::cell::Cell;
+pub use self::changes::{ContainerUpdate, Grace, StopRequest};
+pub use self::create::Created;
+pub use self::error::ContainerError;
+pub use self::exec::{ExecConfig, ExecView};
+pub use self::exec_session::{ExecInput, ExecStream};
+pub use self::health::{HealthState, HealthStatus, ProbeResult};
+pub use self::open::ContainersError;
+pub use self::prune::{ContainerFilter, ContainersPruned};
+pub use self::record::ContainerRecord;
+use self::registry::Registry;
+pub use self::state::{ContainerState, ContainerStatus};
+pub use self::top::ProcessTable;
+pub use self::wait::{Wait, WaitCondition, WaitOutcome};
+use crate::event::EventLog;
+use crate::settings::NodeFacts;
+use crate::volume::Volumes;
+
+/// Where the containers of a node lie, and what they stand on.
+#[derive(Debug)]
+pub struct ContainerSettings {
+    /// The folder of containers, images and volumes; made where it is missing. On a disk.
+    pub root: PathBuf,
+    /// Runs them.
+    pub runtime: Runtime,
+    /// How much an image may unpack to.
+    pub unpack_limits: UnpackLimits,
+    /// What settings need to know of the node.
+    pub node: NodeFacts,
+}
+
+/// A container at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerView {
+    /// What it is.
+    pub record: Arc<ContainerRecord>,
+    /// What it does.
+    pub state: ContainerState,
+}
+
+/// The containers of a node. Clones are handles to the same ones.
+#[derive(Debug, Clone)]
+pub struct Containers {
+    shared: Arc<Shared>,
+}
+
+/// What all containers stand on.
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    runtime: Runtime,
+    images: ImageStore,
+    volumes: Volumes,
+    events: Arc<EventLog>,
+    node: NodeFacts,
+    registry: Registry,
+    execs: exec::Execs,
+    rng: Mutex<StdRng>,
+    /// The actors, and what goes on when its caller is gone.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Containers {
+    /// All containers, the youngest first.
+    pub fn list(&self) -> Vec<ContainerView> {
+        let mut views: Vec<_> = self.shared.registry.all().iter().map(|cell| cell.view()).collect();
+        views.sort_by_key(|view| std::cmp::Reverse(view.record.created));
+        views
+    }
+
+    /// The container of this id, name or beginning of an id, in this order.
+    pub fn find(&self, name: &str) -> Result<ContainerView, ContainerError> {
+        self.cell(name).map(|cell| cell.view())
+    }
+
+    /// The images that containers are made of.
+    pub fn images(&self) -> &ImageStore {
+        &self.shared.images
+    }
+
+    /// The volumes that containers claim.
+    pub fn volumes(&self) -> &Volumes {
+        &self.shared.volumes
+    }
+
+    /// Ends the work on containers, and waits for it; the containers themselves run on. Nothing can be asked for
+    /// afterwards.
+    pub async fn close(&self) {
+        let mut tasks = {
+            let mut tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        tasks.shutdown().await;
+    }
+
+    fn cell(&self, name: &str) -> Result<Arc<Cell>, ContainerError> {
+        self.shared.registry.find(name)
+    }
+}
+
+impl Shared {
+    /// Lets work go on whether or not its caller stays. Who has ended is forgotten.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
+    }
+
+    fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn folder_of(&self, id: &str) -> PathBuf {
+        self.root.join("containers").join(id)
+    }
+}

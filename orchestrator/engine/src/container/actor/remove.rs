@@ -1,0 +1,72 @@
+//! Removing: in steps that can each be done again, the folder last.
+
+use super::{Actor, Next};
+use crate::container::{ContainerError, ContainerRecord, ContainerStatus};
+use crate::document::{self, blocking};
+
+impl Actor {
+    /// Removes the container and all that came with it. Its volumes without names go where `with_volumes` says so.
+    pub(super) async fn remove(&mut self, is_forced: bool, with_volumes: bool) -> Result<(), ContainerError> {
+        if self.state.status.is_running() && !is_forced {
+            let name = &self.cell.record().name;
+            let words = if self.state.status == ContainerStatus::Paused {
+                "container is paused and must be unpaused first"
+            } else {
+                "container is running: stop the container before removing or force remove"
+            };
+            return Err(ContainerError::Conflict(format!("cannot remove container \"/{name}\": {words}")));
+        }
+        let had_process = self.state.status.has_process();
+        self.restart_at = None;
+        // From here on it is gone, for whoever comes after a crash, too.
+        self.update(|state| {
+            state.status = ContainerStatus::Removing;
+            state.removes_volumes |= with_volumes;
+            state.is_stopped = true;
+        });
+        self.shared.runtime.discard(&self.cell.id).await?;
+        self.container = None;
+        if had_process {
+            let exit = container_exit(self.live.take()).await;
+            self.update(|state| {
+                state.pid = 0;
+                state.exit_code = exit;
+                state.ends += 1;
+            });
+            self.tell("kill", [("signal", crate::signal::KILL.to_string())]);
+            self.tell("die", [("exitCode", exit.to_string())]);
+        }
+        let folder = self.cell.folder.clone();
+        blocking(move || ContainerRecord::root(&folder).remove()).await?;
+        self.shared.images.release(&self.cell.id).await?;
+        self.shared.volumes.release(&self.cell.id, self.state.removes_volumes).await?;
+        self.shared.execs.forget(&self.cell.id);
+        let folder = self.cell.folder.clone();
+        blocking(move || document::remove_folder(&folder)).await?;
+        self.shared.registry.remove(&self.cell);
+        self.tell("destroy", []);
+        Ok(())
+    }
+
+    /// Removes a container that asked for it, now that it has ended.
+    pub(super) async fn remove_by_itself(&mut self) -> Next {
+        match self.remove(true, true).await {
+            Ok(()) => Next::End,
+            Err(error) => {
+                tracing::warn!(container = %self.cell.id, %error, "a container could not be removed after its end");
+                self.update(|state| state.status = ContainerStatus::Dead);
+                Next::Go
+            }
+        }
+    }
+}
+
+/// How a program that was ended with its container has ended.
+async fn container_exit(live: Option<super::Live>) -> i32 {
+    /// 128 and `SIGKILL`.
+    const KILLED: i32 = 137;
+    match live {
+        Some(live) => live.ending.await.map_or(KILLED, |exit| exit.code),
+        None => KILLED,
+    }
+}

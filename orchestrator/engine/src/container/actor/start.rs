@@ -1,0 +1,218 @@
+//! Starting: the root is mounted, the files are written, volumes are filled, the runtime makes the container.
+
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use runtime::{Bundle, Container, Phase, RuntimeError, StartFailure};
+
+use super::live::Live;
+use super::{Actor, Next};
+use crate::container::{ContainerError, ContainerRecord, ContainerStatus, HealthState, populate};
+use crate::document::{FileFailure, blocking};
+use crate::settings::{self, HostFiles, MountKind, MountPoint, NetworkMode, Place};
+
+impl Actor {
+    /// Starts it because somebody asked; whether it did not run.
+    pub(super) async fn start_by_hand(&mut self) -> Result<bool, ContainerError> {
+        match self.state.status {
+            ContainerStatus::Running => return Ok(false),
+            ContainerStatus::Paused => {
+                let words = "cannot start a paused container, try unpause instead";
+                return Err(ContainerError::Conflict(words.to_owned()));
+            }
+            ContainerStatus::Removing | ContainerStatus::Dead => return Err(self.is_going()),
+            ContainerStatus::Created | ContainerStatus::Restarting | ContainerStatus::Exited => {}
+        }
+        self.last_pause = None;
+        self.start().await.map(|()| true)
+    }
+
+    /// Makes it ready to be started; what runs is ready.
+    pub(super) async fn prepare_by_hand(&mut self) -> Result<Container, ContainerError> {
+        match &self.container {
+            Some(container) if self.state.status.has_process() => Ok(container.clone()),
+            Some(_) | None if matches!(self.state.status, ContainerStatus::Removing | ContainerStatus::Dead) => {
+                Err(self.is_going())
+            }
+            Some(_) | None => self.prepare().await,
+        }
+    }
+
+    /// Starts it again by itself, its pause being over.
+    pub(super) async fn start_again(&mut self) -> Next {
+        let count = self.state.restart_count + 1;
+        match self.start().await {
+            Ok(()) => self.update(|state| state.restart_count = count),
+            Err(error) => {
+                tracing::warn!(container = %self.cell.id, %error, "a container could not be started again");
+                self.update(|state| (state.restart_count, state.status) = (count, ContainerStatus::Exited));
+            }
+        }
+        Next::Go
+    }
+
+    async fn start(&mut self) -> Result<(), ContainerError> {
+        self.restart_at = None;
+        let started = match self.prepare().await {
+            Ok(container) => container.start().await.map(|pid| (container, pid)).map_err(ContainerError::from),
+            Err(error) => Err(error),
+        };
+        let (container, pid) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                self.give_up().await;
+                let exit_code = exit_code_of(&error);
+                let error_text = model::with_causes(&error);
+                self.update(|state| {
+                    if state.status == ContainerStatus::Restarting {
+                        state.status = ContainerStatus::Exited;
+                    }
+                    (state.exit_code, state.error) = (exit_code, error_text);
+                });
+                return Err(error);
+            }
+        };
+        let health = settings::health(&self.cell.record().config);
+        let health_state = health.as_ref().map(|_| HealthState::default());
+        let first = health
+            .as_ref()
+            .zip(health_state.as_ref())
+            .map(|(health, state)| state.pause(health, std::time::Duration::ZERO));
+        self.live = Some(Live::new(&container, health, first));
+        self.container = Some(container);
+        self.update(|state| {
+            state.status = ContainerStatus::Running;
+            state.pid = pid;
+            state.started_at = Some(Timestamp::now());
+            state.error = String::new();
+            (state.exit_code, state.oom_killed, state.is_stopped) = (0, false, false);
+            state.health = health_state;
+        });
+        self.tell("start", []);
+        Ok(())
+    }
+
+    /// Makes the container in the runtime, up to its program; one that is ready already is taken.
+    async fn prepare(&mut self) -> Result<Container, ContainerError> {
+        if let Some(container) = self.container.take() {
+            if container.state().is_ok_and(|state| state.phase == Phase::Created) {
+                self.container = Some(container.clone());
+                return Ok(container);
+            }
+            container.delete(false).await?;
+        }
+        let record = self.cell.record();
+        let layers = self.shared.images.rootfs_of(&record.hold).await?;
+        let folder = self.cell.folder.clone();
+        let fills = !self.state.has_filled_volumes;
+        let work = {
+            let record = std::sync::Arc::clone(&record);
+            move || -> Result<Vec<MountPoint>, ContainerError> {
+                let root = ContainerRecord::root(&folder).mount(&layers, record.durability())?;
+                write_files(&record, &folder)?;
+                sources(&record.mounts, &root, fills)
+            }
+        };
+        let mounts = blocking(work).await?;
+        if fills {
+            self.update(|state| state.has_filled_volumes = true);
+        }
+        let bundle = self.bundle(&record, &mounts)?;
+        let container = match self.shared.runtime.create(&bundle).await {
+            // Left by an earlier try that nobody waited for.
+            Err(RuntimeError::Exists { .. }) => {
+                self.shared.runtime.discard(&bundle.id).await?;
+                self.shared.runtime.create(&bundle).await?
+            }
+            outcome => outcome?,
+        };
+        self.container = Some(container.clone());
+        Ok(container)
+    }
+
+    fn bundle(&self, record: &ContainerRecord, mounts: &[MountPoint]) -> Result<Bundle, ContainerError> {
+        let folder = &self.cell.folder;
+        let place = Place {
+            id: record.id.clone(),
+            rootfs: ContainerRecord::root(folder).merged(),
+            files: folder.clone(),
+            logs: folder.join("logs"),
+            cgroup: self.shared.runtime.cgroup_of(&record.id),
+        };
+        Ok(settings::bundle(&record.config, &record.host_config, mounts, &self.shared.node, &place)?)
+    }
+
+    /// Takes back what a start that failed has made.
+    async fn give_up(&mut self) {
+        if let Some(container) = self.container.take()
+            && let Err(error) = container.delete(true).await
+        {
+            tracing::warn!(container = %self.cell.id, %error, "remains of a failed start stay until the next one");
+        }
+        self.unmount().await;
+    }
+
+    /// Takes the root's mount away. What stays is taken away before the next one.
+    pub(super) async fn unmount(&mut self) {
+        let folder = self.cell.folder.clone();
+        if let Err(error) = blocking(move || ContainerRecord::root(&folder).unmount()).await {
+            tracing::warn!(container = %self.cell.id, %error, "the root of a container stays mounted");
+        }
+    }
+
+    pub(super) fn is_going(&self) -> ContainerError {
+        ContainerError::Conflict(format!("container {} is marked for removal", self.cell.id))
+    }
+}
+
+/// What a shell would say of a program that did not begin.
+fn exit_code_of(error: &ContainerError) -> i32 {
+    let ContainerError::Runtime(RuntimeError::Start { failure, .. }) = error else { return 128 };
+    match failure {
+        StartFailure::NotFound => 127,
+        StartFailure::NotExecutable => 126,
+        StartFailure::Other => 128,
+    }
+}
+
+/// Writes the container's own files of `/etc`, from the host's as they are now.
+fn write_files(record: &ContainerRecord, folder: &Path) -> Result<(), ContainerError> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let host = HostFiles { hosts: read("/etc/hosts"), resolv_conf: read("/etc/resolv.conf") };
+    let network = NetworkMode::of(&record.config, &record.host_config)?;
+    let files = [
+        ("hosts", settings::hosts(&record.host_config, network, &host)?),
+        ("resolv.conf", settings::resolv_conf(&record.host_config, &host)?),
+        ("hostname", format!("{}\n", record.config.hostname)),
+    ];
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(FileFailure::at("write", &path))?;
+    }
+    Ok(())
+}
+
+/// The mounts with their sources: made where they may be, found where they must be, filled where they are new.
+fn sources(mounts: &[MountPoint], root: &Path, fills: bool) -> Result<Vec<MountPoint>, ContainerError> {
+    let mut found = mounts.to_vec();
+    for mount in &mut found {
+        match mount.kind {
+            MountKind::Bind if mount.makes_source && !mount.source.exists() => {
+                fs::create_dir_all(&mount.source).map_err(FileFailure::at("make", &mount.source))?;
+            }
+            MountKind::Bind => settings::check_bind(mount)?,
+            MountKind::Volume => {
+                if fills && mount.fills && mount.subpath.is_empty() {
+                    populate::populate(root, &mount.destination, &mount.source)?;
+                }
+                if !mount.subpath.is_empty() {
+                    mount.source = populate::subfolder(&mount.source, &mount.subpath)?;
+                    mount.subpath = String::new();
+                }
+            }
+            MountKind::Tmpfs => {}
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,105 @@
+//! The streams of a program that was added to a container, kept going whether or not somebody listens.
+//!
+//! ```text
+//! shim ── output ──> reader ── bounded ──> ExecStream      its end is noted, and told, also when the stream is dropped
+//! shim <── input ── writer <── bounded ──┘
+//! ```
+
+use std::sync::Arc;
+
+use runtime::{AttachmentInput, AttachmentOutput, ExecSession, Output, TtySize};
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::cell::Cell;
+use super::exec::Exec;
+use crate::event::EventKind;
+
+/// How many pieces of output wait for a reader that is slow, and of input for a program that takes none; then the
+/// other side waits.
+const PIECES_WAITING: usize = 16;
+/// What Docker says of a program whose end nobody saw.
+const UNSEEN: i32 = 255;
+
+/// What is sent to a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecInput {
+    /// Input.
+    Bytes(Vec<u8>),
+    /// The end of the input.
+    End,
+    /// Another size of its terminal.
+    Resize(TtySize),
+}
+
+/// The streams of a program that was added. Dropping them lets it run on.
+#[derive(Debug)]
+pub struct ExecStream {
+    /// What it writes; closed once it has ended and all of that was read.
+    pub output: mpsc::Receiver<Output>,
+    /// What it reads.
+    pub input: mpsc::Sender<ExecInput>,
+}
+
+/// Connects a program that has begun; `register` is told its process and its input before anything is heard of it.
+pub(super) fn connect(
+    shared: &Arc<Shared>,
+    cell: &Arc<Cell>,
+    exec: &Arc<Exec>,
+    session: ExecSession,
+    register: impl FnOnce(u32, mpsc::Sender<ExecInput>),
+) -> ExecStream {
+    let (output_sender, output) = mpsc::channel(PIECES_WAITING);
+    let (input, input_receiver) = mpsc::channel(PIECES_WAITING);
+    register(session.pid(), input.clone());
+    let (from, to) = session.into_attachment().split();
+    shared.spawn(read(from, output_sender, Arc::clone(shared), Arc::clone(cell), Arc::clone(exec)));
+    shared.spawn(write(to, input_receiver));
+    ExecStream { output, input }
+}
+
+async fn read(
+    mut from: AttachmentOutput,
+    output: mpsc::Sender<Output>,
+    shared: Arc<Shared>,
+    cell: Arc<Cell>,
+    exec: Arc<Exec>,
+) {
+    let exit_code = loop {
+        match from.next().await {
+            Ok(Some(Output::Exited(exit))) => {
+                let code = exit.code;
+                note_end(&shared, &cell, &exec, code);
+                let _ = output.send(Output::Exited(exit)).await;
+                return;
+            }
+            // Where nobody listens it is thrown away, so that the program does not wait for ever.
+            Ok(Some(piece)) => drop(output.send(piece).await),
+            Ok(None) | Err(_) => break UNSEEN,
+        }
+    };
+    note_end(&shared, &cell, &exec, exit_code);
+}
+
+fn note_end(shared: &Shared, cell: &Cell, exec: &Exec, exit_code: i32) {
+    if exec.note_end(exit_code) {
+        let mut attributes = cell.record().attributes();
+        attributes.insert("execID".to_owned(), exec.id.clone());
+        attributes.insert("exitCode".to_owned(), exit_code.to_string());
+        shared.events.tell(EventKind::Container, "exec_die", &cell.id, attributes);
+    }
+}
+
+/// Hands input on until the program takes none any more, or nobody can send.
+async fn write(mut to: AttachmentInput, mut input: mpsc::Receiver<ExecInput>) {
+    while let Some(input) = input.recv().await {
+        let outcome = match input {
+            ExecInput::Bytes(bytes) => to.send(&bytes).await,
+            ExecInput::End => to.end().await,
+            ExecInput::Resize(size) => to.resize(size).await,
+        };
+        if outcome.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What goes in and comes out of a container: its streams, its log, its terminal's size, its use.
+
+use runtime::{Attachment, LogQuery, LogReader, Stats, Streams, TtySize};
+
+use super::actor::Command;
+use super::{ContainerError, Containers};
+use crate::event::EventKind;
+
+impl Containers {
+    /// Connects to the streams of a container's program: from now on where it runs; where it does not, from the first
+    /// byte of its next run.
+    pub async fn attach(&self, name: &str, streams: Streams) -> Result<Attachment, ContainerError> {
+        let cell = self.cell(name)?;
+        let container = cell.ask(Command::Prepare).await?;
+        let attachment = container.attach(streams).await?;
+        self.shared.events.tell(EventKind::Container, "attach", &cell.id, cell.record().attributes());
+        Ok(attachment)
+    }
+
+    /// Reads what a container has written, and goes on while it runs where the query says so. `None` where it has not
+    /// run since the system was started: then there is nothing to follow.
+    pub fn logs(&self, name: &str, query: LogQuery) -> Result<Option<LogReader>, ContainerError> {
+        let cell = self.cell(name)?;
+        if cell.record().host_config.log_config.kind == "none" {
+            let words = "configured logging driver does not support reading";
+            return Err(ContainerError::Conflict(words.to_owned()));
+        }
+        match self.shared.runtime.find(&cell.id)? {
+            Some(container) => Ok(Some(container.logs(query)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Gives the terminal of a container another size.
+    pub async fn resize(&self, name: &str, size: TtySize) -> Result<(), ContainerError> {
+        let cell = self.cell(name)?;
+        self.running(&cell)?.resize(size).await?;
+        let mut attributes = cell.record().attributes();
+        attributes.insert("height".to_owned(), size.rows.to_string());
+        attributes.insert("width".to_owned(), size.columns.to_string());
+        self.shared.events.tell(EventKind::Container, "resize", &cell.id, attributes);
+        Ok(())
+    }
+
+    /// What a container uses at this moment; `None` where it does not run.
+    pub async fn stats(&self, name: &str) -> Result<Option<Stats>, ContainerError> {
+        let cell = self.cell(name)?;
+        match self.running(&cell) {
+            Ok(container) => Ok(Some(container.stats().await?)),
+            Err(ContainerError::Conflict(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The runtime's side of a container that runs.
+    pub(super) fn running(&self, cell: &super::cell::Cell) -> Result<runtime::Container, ContainerError> {
+        let not_running = || ContainerError::Conflict(format!("container {} is not running", cell.id));
+        if !cell.state().status.has_process() {
+            return Err(not_running());
+        }
+        self.shared.runtime.find(&cell.id)?.ok_or_else(not_running)
+    }
+}
