@@ -5,11 +5,9 @@ mod events;
 mod images;
 mod lease;
 mod nodes;
-#[expect(dead_code, reason = "their calls are not served yet")]
 mod services;
 mod swarm;
 mod system;
-#[expect(dead_code, reason = "their calls are not served yet")]
 mod tasks;
 
 use axum::Router;
@@ -46,4 +44,10 @@ pub(crate) fn all() -> Router<Api> {
         .route("/nodes", get(nodes::list))
         .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
         .route("/nodes/{id}/update", post(nodes::update))
+        .route("/services", get(services::list))
+        .route("/services/create", post(services::create))
+        .route("/services/{id}", get(services::inspect).delete(services::remove))
+        .route("/services/{id}/update", post(services::update))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/{id}", get(tasks::inspect))
 }

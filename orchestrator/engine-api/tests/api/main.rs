@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_services;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod debian_registry;
@@ -19,6 +21,8 @@ mod images_of_registry;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
+mod malformed;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod nodes;
@@ -29,7 +33,11 @@ mod sdk;
 #[cfg(test)]
 mod served;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod swarm;
+#[cfg(test)]
+mod tasks;
 #[cfg(test)]
 mod test_image;
 #[cfg(test)]

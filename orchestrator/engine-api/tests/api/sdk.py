@@ -48,6 +48,47 @@ try:
 except APIError as error:
     assert error.response.status_code == 400, error
 
+update_config = docker.types.UpdateConfig(parallelism=2, delay=7, failure_action="rollback", max_failure_ratio=0.1)
+service = client.services.create(
+    "busybox:1",
+    ["sleep", "1d"],
+    name="web",
+    labels={"tier": "front"},
+    env=["A=b"],
+    mode=docker.types.ServiceMode("replicated", 2),
+    restart_policy=docker.types.RestartPolicy(condition="on-failure", delay=5, max_attempts=3),
+    update_config=update_config,
+    endpoint_spec=docker.types.EndpointSpec(ports={8080: (80, "tcp", "host")}),
+)
+assert service.name == "web" and client.services.get(service.id[:12]) == service
+spec = service.attrs["Spec"]
+assert spec["UpdateConfig"] == dict(update_config, Order="stop-first"), spec
+assert spec["Mode"] == {"Replicated": {"Replicas": 2}} and spec["Labels"] == {"tier": "front"}, spec
+port = {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "host"}
+assert spec["EndpointSpec"] == {"Mode": "vip", "Ports": [port]}, spec
+assert service.attrs["Endpoint"] == {"Spec": spec["EndpointSpec"], "Ports": [port]}, service.attrs
+[listed] = client.services.list(filters={"label": ["tier=front"], "mode": "replicated"}, status=True)
+assert listed.attrs["ServiceStatus"] == {"RunningTasks": 0, "DesiredTasks": 2, "CompletedTasks": 0}, listed.attrs
+assert service.tasks(filters={"desired-state": "running"}) == [] and client.api.tasks() == []
+assert service.update(name="web", image="busybox:2", mode=docker.types.ServiceMode("replicated", 2)) == {"Warnings": None}
+service.reload()
+assert service.attrs["PreviousSpec"] == spec, service.attrs
+assert service.scale(5)
+service.reload()
+assert service.attrs["Spec"]["Mode"] == {"Replicated": {"Replicas": 5}}
+try:
+    client.services.create("busybox:1", name="web")
+    raise AssertionError("a name is taken twice")
+except APIError as error:
+    assert error.response.status_code == 409, error
+assert service.force_update()
+assert service.remove()
+try:
+    client.services.get("web")
+    raise AssertionError("a removed service is found")
+except NotFound as error:
+    assert error.explanation == "service web not found", error
+
 assert list(client.events(since=1, until=2, filters={"type": "node"}, decode=True)) == []
 assert client.swarm.leave(force=True)
 assert client.info()["Swarm"]["LocalNodeState"] == "inactive"
