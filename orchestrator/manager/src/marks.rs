@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::FutureExt;
-use model::{NodeId, ServiceId, SwarmError, TaskId};
+use model::{NodeId, ServiceId, SwarmError, Task, TaskId, TaskRecord, TaskState};
 use store::{Event, Snapshot, Store, Watch, WatchError, WorkEvent};
 use tracing::warn;
 
@@ -83,8 +83,13 @@ impl<K: Ord> Marks<K> {
 
 fn mark_services(event: &Event, view: &Snapshot, marked: &mut BTreeSet<ServiceId>) {
     match event {
-        Event::Work(WorkEvent::ServiceChanged(service) | WorkEvent::TaskChanged { service, .. }) => {
+        Event::Work(WorkEvent::ServiceChanged(service)) => {
             marked.insert(service.clone());
+        }
+        Event::Work(WorkEvent::TaskChanged { task, service, .. }) => {
+            if !marked.contains(service) && view.task(task).is_none_or(|task| !is_on_its_way(task)) {
+                marked.insert(service.clone());
+            }
         }
         Event::Work(WorkEvent::TaskRemoved(task)) => {
             marked.insert(task.state.service_id.clone());
@@ -94,6 +99,26 @@ fn mark_services(event: &Event, view: &Snapshot, marked: &mut BTreeSet<ServiceId
         Event::ClusterChanged => marked.extend(view.services().map(|service| service.id.clone())),
         Event::Work(WorkEvent::ServiceRemoved(_)) | Event::Committed { .. } => {}
     }
+}
+
+/// Whether a task is between two states that matter to its service: passed on, or at work on its node but not running. Most
+/// changes of tasks are of this kind.
+fn is_on_its_way(task: &Task) -> bool {
+    let TaskRecord { status, desired, .. } = &task.state;
+    let is_between = match status.state {
+        TaskState::Pending => status.err.is_empty(),
+        TaskState::Accepted | TaskState::Preparing | TaskState::Ready | TaskState::Starting => true,
+        TaskState::New
+        | TaskState::Assigned
+        | TaskState::Running
+        | TaskState::Complete
+        | TaskState::Shutdown
+        | TaskState::Failed
+        | TaskState::Rejected
+        | TaskState::Remove
+        | TaskState::Orphaned => false,
+    };
+    is_between && *desired < TaskState::Shutdown
 }
 
 /// Services that have tasks on a node, and those that may want one there.

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{ServiceId, SwarmError, TaskState};
+use model::{ServiceId, SwarmError, TaskState, Version};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use store::{Clock, Snapshot, Store, Transaction};
@@ -44,7 +44,7 @@ use tracing::debug;
 
 use crate::allowance::Allowance;
 use crate::marks::Marks;
-use change::apply;
+use change::{Change, apply, is_lasting};
 use decide::decide;
 use situation::{RunningSince, Situation};
 
@@ -95,7 +95,7 @@ impl Orchestrator {
     async fn reconcile(&mut self, services: BTreeSet<ServiceId>) -> Result<(), SwarmError> {
         let view = self.store.view();
         let now = self.clock.now();
-        let mut waiting: Vec<(ServiceId, RunningSince)> = Vec::new();
+        let mut waiting: Vec<Work> = Vec::new();
         for service in services {
             self.wakes.remove(&service);
             let running_since = self.remember(&view, &service);
@@ -106,7 +106,7 @@ impl Orchestrator {
                 self.wakes.insert(service.clone(), moment);
             }
             if !decision.groups.is_empty() {
-                waiting.push((service, running_since));
+                waiting.push(Work { service, running_since, left: None });
             }
         }
         drop(view);
@@ -137,19 +137,39 @@ impl Orchestrator {
     }
 }
 
+/// A service that needs something.
+#[derive(Debug)]
+struct Work {
+    service: ServiceId,
+    running_since: RunningSince,
+    /// What one transaction could not take and need not be decided anew while the service is the same.
+    left: Option<(Version, Vec<Vec<Change>>)>,
+}
+
 /// Decides on the state of the transaction and writes as much as one takes; gives the services that need another.
 fn write(
     tx: &mut Transaction,
-    mut services: Vec<(ServiceId, RunningSince)>,
+    mut services: Vec<Work>,
     now: Timestamp,
     mut rng: StdRng,
-) -> Result<Vec<(ServiceId, RunningSince)>, SwarmError> {
+) -> Result<Vec<Work>, SwarmError> {
     let mut allowance = Allowance::default();
-    while let Some((service, running_since)) = services.pop() {
-        let Some(situation) = Situation::of(&tx.view(), &service, now, Arc::clone(&running_since)) else { continue };
-        let groups = decide(&situation).groups;
-        if !apply(tx, &situation, groups, &mut allowance, &mut rng)? {
-            services.push((service, running_since));
+    while let Some(Work { service, running_since, left }) = services.pop() {
+        let view = tx.view();
+        let version = view.service(&service).map(|service| service.meta.version);
+        let left = left.filter(|(seen, _)| Some(*seen) == version).map(|(_, groups)| groups);
+        let situation = match &left {
+            Some(_) => Situation::without_tasks(&view, &service, now),
+            None => Situation::of(&view, &service, now, Arc::clone(&running_since)),
+        };
+        drop(view);
+        let Some(situation) = situation else { continue };
+        let groups = left.unwrap_or_else(|| decide(&situation).groups);
+        let left = apply(tx, &situation, groups, &mut allowance, &mut rng)?;
+        if !left.is_empty() {
+            let is_lasting = left.iter().all(|group| is_lasting(group));
+            let left = version.filter(|_| is_lasting).map(|version| (version, left));
+            services.push(Work { service, running_since, left });
             break;
         }
     }

@@ -72,32 +72,43 @@ pub(crate) fn want(task: &TaskId, state: TaskState) -> Change {
     Change::Want { task: task.clone(), state }
 }
 
-/// Makes the changes of a decision as far as the allowance goes; `false` where some are left.
+/// Whether changes stay right for as long as their service is the same, whatever becomes of its tasks: new tasks, which
+/// nobody else makes, and tasks to forget, which nothing makes worth keeping.
+pub(crate) fn is_lasting(group: &[Change]) -> bool {
+    let lasts = |change: &Change| matches!(change, Change::Make { .. } | Change::Want { state: TaskState::Remove, .. });
+    group.iter().all(lasts)
+}
+
+/// Makes the changes of a decision as far as the allowance goes; gives those that are left.
 pub(crate) fn apply(
     tx: &mut Transaction,
     situation: &Situation,
     groups: Vec<Vec<Change>>,
     allowance: &mut Allowance,
     rng: &mut StdRng,
-) -> Result<bool, SwarmError> {
+) -> Result<Vec<Vec<Change>>, SwarmError> {
     let template_bytes = encoded_bytes(&situation.service.spec);
-    for group in groups {
+    let mut groups = groups.into_iter();
+    while let Some(group) = groups.next() {
         let bytes: usize = group.iter().map(|change| bytes_of(tx, change, template_bytes)).sum();
         if !allowance.take(group.len(), bytes) {
-            return Ok(false);
+            return Ok(std::iter::once(group).chain(groups).collect());
         }
         for change in group {
             make(tx, situation, change, rng)?;
         }
     }
-    Ok(true)
+    Ok(Vec::new())
 }
 
 fn make(tx: &mut Transaction, situation: &Situation, change: Change, rng: &mut StdRng) -> Result<(), SwarmError> {
     let (service, now) = (&situation.service.id, situation.now);
     match change {
         Change::Make { place, desired } => tx.create_task(new_task(situation, &place, desired, now, rng)),
-        Change::Want { task, state } => tx.update_task(&task, |task| task.state.desired = state),
+        Change::Want { task, state } => {
+            let is_there = tx.view().task(&task).is_some_and(|task| task.state.desired < state);
+            if is_there { tx.update_task(&task, |task| task.state.desired = state) } else { Ok(()) }
+        }
         Change::Orphan(task) => tx.update_task(&task, |task| {
             let container = task.state.status.container.take();
             let status = TaskStatus::new(TaskState::Orphaned, "the task's node is lost", now);

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{ServiceId, SwarmError, Task, TaskId};
+use model::{ServiceId, SwarmError, Task, TaskId, TaskState};
 use store::{Snapshot, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -45,11 +45,24 @@ impl TaskReaper {
 
     async fn reap(&self, services: BTreeSet<ServiceId>) -> Result<(), SwarmError> {
         let view = self.store.view();
-        let mut waiting: Vec<ServiceId> =
-            services.into_iter().filter(|service| !due(&view, service).is_empty()).collect();
+        // Of a task that is to be forgotten nothing changes any more; what is history may.
+        let is_certain = |id: &TaskId| view.task(id).is_some_and(|task| task.state.desired >= TaskState::Remove);
+        let (mut certain, mut with_history) = (Vec::new(), Vec::new());
+        for service in services {
+            let (forgotten, history): (Vec<TaskId>, Vec<TaskId>) =
+                due(&view, &service).into_iter().partition(is_certain);
+            certain.extend(forgotten);
+            if !history.is_empty() {
+                with_history.push(service);
+            }
+        }
         drop(view);
-        while !waiting.is_empty() {
-            waiting = self.store.update(move |tx| write(tx, waiting)).await?;
+        for some in certain.chunks(MAX_CHANGES) {
+            let some = some.to_vec();
+            self.store.update(move |tx| forget(tx, &some)).await?;
+        }
+        while !with_history.is_empty() {
+            with_history = self.store.update(move |tx| trim(tx, with_history)).await?;
         }
         Ok(())
     }
@@ -63,12 +76,20 @@ fn due(view: &Snapshot, service: &ServiceId) -> Vec<TaskId> {
     to_forget(view.service(service).map(AsRef::as_ref), &tasks, limit)
 }
 
-/// Writes as much as one transaction takes; gives the services that need another.
-fn write(tx: &mut Transaction, mut services: Vec<ServiceId>) -> Result<Vec<ServiceId>, SwarmError> {
+/// Forgets tasks that are to be forgotten and have stopped, as far as they are there.
+fn forget(tx: &mut Transaction, tasks: &[TaskId]) -> Result<(), SwarmError> {
+    debug!(tasks = tasks.len(), "forgetting tasks");
+    let view = tx.view();
+    let mut present = tasks.iter().filter(|id| view.task(id).is_some());
+    present.try_for_each(|id| tx.remove_task(id))
+}
+
+/// Trims the history of services, decided on the state of the transaction; gives the services that need another.
+fn trim(tx: &mut Transaction, mut services: Vec<ServiceId>) -> Result<Vec<ServiceId>, SwarmError> {
     let mut room = MAX_CHANGES;
     while let Some(service) = services.pop() {
         let tasks = due(&tx.view(), &service);
-        debug!(%service, tasks = tasks.len(), "forgetting tasks");
+        debug!(%service, tasks = tasks.len(), "trimming history");
         for task in tasks.iter().take(room) {
             tx.remove_task(task)?;
         }

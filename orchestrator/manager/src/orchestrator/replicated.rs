@@ -9,7 +9,9 @@ use super::decide::{Kept, forget_place};
 use super::place::{Occupants, Place};
 use super::settle::{make, settle};
 use super::situation::Situation;
-use crate::allowance::MAX_CHANGES;
+
+/// The most slots that one decision fills.
+const SLOTS_AT_ONCE: usize = 10_000;
 
 /// Decides how many slots there are and settles those that stay; gives those.
 pub(crate) fn decide<'s>(
@@ -31,8 +33,7 @@ pub(crate) fn decide<'s>(
     kept
 }
 
-/// Makes tasks for so many vacant slots with the lowest numbers, none above `last`; so many at once as one transaction
-/// takes.
+/// Makes tasks for so many vacant slots with the lowest numbers, none above `last`.
 pub(crate) fn new_slots(
     places: &BTreeMap<Place, Occupants<'_>>,
     situation: &Situation,
@@ -44,7 +45,7 @@ pub(crate) fn new_slots(
         let occupants = places.get(&place).unwrap_or(&nothing);
         occupants.is_vacant().then(|| vec![make(&place, occupants, situation, |_| false)])
     });
-    vacant.take(number.min(MAX_CHANGES)).collect()
+    vacant.take(number.min(SLOTS_AT_ONCE)).collect()
 }
 
 /// Splits slots into those that stay and those that go. Those go first that do not run, then those on the nodes with most

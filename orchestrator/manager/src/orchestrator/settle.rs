@@ -6,13 +6,16 @@
 use model::{RestartCondition, Task, TaskState, UpdateOrder};
 
 use super::change::{Change, Decision, want};
-use super::place::{Occupants, Place, has_finished, is_live};
+use super::place::{Occupants, Place, has_finished, is_live, is_wanted};
 use super::restart::{self, Start};
 use super::situation::Situation;
 use super::updater;
 
 /// Decides what a place needs that is to have one task.
 pub(crate) fn settle(place: &Place, occupants: &Occupants<'_>, situation: &Situation, decision: &mut Decision) {
+    if is_in_order(occupants, situation) {
+        return;
+    }
     let before = decision.groups.len();
     replace_displaced(place, occupants, situation, decision);
     if decision.groups.len() > before {
@@ -29,6 +32,16 @@ pub(crate) fn settle(place: &Place, occupants: &Occupants<'_>, situation: &Situa
     if occupants.live().next().is_none() && !is_given_up(place, occupants) {
         decision.push(vec![make(place, occupants, situation, is_live)]);
     }
+}
+
+/// Whether a place is as nearly all are at nearly all times: its newest task is on its way or runs where it may stay, and
+/// nothing else there is wanted.
+fn is_in_order(occupants: &Occupants<'_>, situation: &Situation) -> bool {
+    let Some((newest, former)) = occupants.0.split_last() else { return false };
+    newest.state.desired == situation.goal()
+        && is_live(newest)
+        && !situation.is_displaced(newest)
+        && !former.iter().any(|task| is_wanted(task))
 }
 
 /// Starts the tasks of a place that have waited long enough.

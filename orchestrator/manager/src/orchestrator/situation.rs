@@ -61,7 +61,14 @@ impl Situation {
             let ids = tasks.iter().filter_map(|task| task.state.node_id.as_ref());
             ids.filter_map(|id| view.node(id)).map(|node| (node.id.clone(), Arc::clone(node))).collect()
         };
-        let log_driver = view.cluster().and_then(|cluster| cluster.spec.task_defaults.log_driver.clone());
+        Some(Self { service, tasks, nodes, log_driver: default_log_driver(view), now, running_since })
+    }
+
+    /// A service and the time: enough to make what was decided before.
+    pub(crate) fn without_tasks(view: &Snapshot, service: &ServiceId, now: Timestamp) -> Option<Self> {
+        let service = Arc::clone(view.service(service)?);
+        let log_driver = default_log_driver(view);
+        let (tasks, nodes, running_since) = (Vec::new(), BTreeMap::new(), RunningSince::default());
         Some(Self { service, tasks, nodes, log_driver, now, running_since })
     }
 
@@ -114,6 +121,10 @@ impl Situation {
         let begun = || self.service.state.job.as_ref().map_or(0, |job| job.iteration);
         self.service.spec.is_job().then(begun)
     }
+}
+
+fn default_log_driver(view: &Snapshot) -> Option<Driver> {
+    view.cluster().and_then(|cluster| cluster.spec.task_defaults.log_driver.clone())
 }
 
 /// A moment so many nanoseconds after another; none before it.

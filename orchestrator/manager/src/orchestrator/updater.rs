@@ -10,8 +10,10 @@
 //! states, what it waits for by their times. A new leader goes on where the former one was.
 //! An operator's new spec sets the status aside, and an operator's rollback sets it to `rollback_started`.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use model::{FailureAction, Service, TaskState, UpdateConfig, UpdateOrder, UpdateState, UpdateStatus};
+use model::{FailureAction, Service, Task, TaskState, UpdateConfig, UpdateOrder, UpdateState, UpdateStatus};
 
 use super::change::{Change, Decision, want};
 use super::decide::Kept;
@@ -46,6 +48,10 @@ pub(crate) fn is_under_way(service: &Service) -> bool {
 
 /// Takes the update of a service one step further; its places are in order.
 pub(crate) fn advance(places: &Kept<'_>, situation: &Situation, decision: &mut Decision) {
+    let is_current = |task: &Arc<Task>| task.state.spec_revision == situation.service.state.spec_revision;
+    if !is_under_way(&situation.service) && situation.tasks.iter().all(is_current) {
+        return;
+    }
     let config = config(&situation.service);
     let all: Vec<Progress> =
         places.iter().map(|(_, occupants)| Progress::of(occupants, situation, config.monitor())).collect();
