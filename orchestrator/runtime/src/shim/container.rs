@@ -103,15 +103,20 @@ impl Container {
 
     /// One turn of the loop; how the program ended, once it has.
     fn step(&mut self) -> io::Result<Option<Ended>> {
-        let mut own = vec![self.signals.as_fd(), self.listener.as_fd()];
+        let mut own = vec![self.signals.as_fd()];
         own.extend(self.word.as_ref().map(OwnedFd::as_fd));
+        let has_word = own.len() > 1;
+        // A shim that is full does not even look, or it would look without end.
+        own.extend((self.session.connections.len() < CONNECTION_LIMIT).then_some(self.listener.as_fd()));
         let turn = self.session.turn(&own)?;
-        if turn.ready[1] {
-            self.accept();
-        }
+        let is_ready = |index: usize| turn.ready.get(index) == Some(&true);
+        let (word_is_ready, is_called) = (has_word && is_ready(1), is_ready(1 + usize::from(has_word)));
         // Before its end: a program may have begun and ended since.
-        if turn.ready.get(2) == Some(&true) {
+        if word_is_ready {
             self.read_word();
+        }
+        if is_called {
+            self.accept();
         }
         for (index, request) in turn.requests {
             self.serve_request(index, request);
@@ -256,8 +261,9 @@ impl Container {
             Some(word) => not_started(word.reason, word.failure),
             None => not_started("it was ended before it began".to_owned(), StartFailure::Other),
         });
-        self.session.tell(&Reply::Exited(exit));
+        // First, so that whoever hears of the end and deletes the container finds little left to wait for.
         self.remove_remains();
+        self.session.tell(&Reply::Exited(exit));
         self.wait_for_execs();
         let _ = self.session.flush();
     }

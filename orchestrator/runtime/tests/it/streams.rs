@@ -156,3 +156,28 @@ async fn an_interrupt_on_the_terminal_reaches_the_program() {
     assert!(text.contains("stopped"), "{text}");
     assert_eq!(exit.code, 9);
 }
+
+#[tokio::test]
+async fn more_who_wait_than_a_shim_serves_at_once_are_all_answered() {
+    let lab = Lab::new();
+    let mut bundle = lab.script("a", "read -r word; exit 2");
+    bundle.stdin_open = true;
+    let container = lab.runtime.create(&bundle).await.unwrap();
+    let mut attachment = container.attach(Streams::ALL).await.unwrap();
+    container.start().await.unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..300 {
+        let container = container.clone();
+        waiting.spawn(async move { wait(&container).await.code });
+    }
+    // Each has asked once it has been polled twice: there is one thread.
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+
+    attachment.input().send(b"go\n").await.unwrap();
+    let codes = waiting.join_all().await;
+    container.delete(false).await.unwrap();
+
+    assert_eq!(codes, [2; 300]);
+}
