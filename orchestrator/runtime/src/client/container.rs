@@ -172,9 +172,25 @@ impl Container {
     /// How a program that [`exec`](Self::exec) added ended, whoever was connected; `None` while it runs, or where there
     /// was none of this name.
     pub fn exec_exit(&self, name: &str) -> Result<Option<Exit>, RuntimeError> {
+        if !state::is_id(name) {
+            return Ok(None);
+        }
         match state::read(&state::exec_file(&self.folder, name)) {
             Err(error) if error.is_not_found() => Ok(None),
             outcome => outcome.map(Some),
+        }
+    }
+
+    /// Removes what is kept of how an added program ended; otherwise it is kept as long as the container. For whoever adds
+    /// programs again and again, as health checks do.
+    pub fn forget_exec(&self, name: &str) -> Result<(), RuntimeError> {
+        if !state::is_id(name) {
+            return Ok(());
+        }
+        let file = state::exec_file(&self.folder, name);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(RuntimeError::at("remove", &file, error)),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

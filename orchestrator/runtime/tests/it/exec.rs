@@ -35,11 +35,14 @@ async fn a_program_joins_the_container_and_its_status_is_kept() {
     let script = "ps | grep -c 'sleep 600'; grep Seccomp: /proc/self/status; grep CapEff /proc/self/status; exit 9";
     let (code, text) = output(&container, request("one", &["sh", "-c", script])).await;
     let kept = container.exec_exit("one").unwrap().unwrap();
+    container.forget_exec("one").unwrap();
+    let forgotten = container.exec_exit("one").unwrap();
     let joined = std::fs::read_to_string("/proc/self/cgroup").unwrap();
     let (_, groups) = output(&container, request("two", &["cat", "/proc/self/cgroup"])).await;
     container.delete(true).await.unwrap();
 
     assert_eq!((code, kept.code), (9, 9));
+    assert_eq!(forgotten, None);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].parse::<u32>().unwrap() >= 1, "{text}");
     assert!(text.contains("Seccomp:\t2") && text.contains("00000000a80425fb"), "{text}");
