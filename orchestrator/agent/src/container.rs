@@ -82,7 +82,7 @@ impl ContainerController {
 
     /// Waits until the container has come to a state, or is gone, and gives the last one.
     async fn until(&self, is_met: impl FnMut(&ContainerState) -> bool) -> Result<ContainerState, TaskFailure> {
-        let mut states = self.containers().watch(&self.name).map_err(failure)?;
+        let mut states = self.containers().watch(&self.name).map_err(|error| failure(&error))?;
         // Closed where the container is gone: its last state stays.
         let _ = states.wait_for(is_met).await;
         let state = states.borrow().clone();
@@ -102,13 +102,13 @@ impl Controller for ContainerController {
     async fn prepare(&self) -> Result<(), TaskFailure> {
         let request = self.request()?;
         self.fetch(&request.config.image).await?;
-        self.containers().ensure(&self.name, request).await.map(drop).map_err(failure)
+        self.containers().ensure(&self.name, request).await.map(drop).map_err(|error| failure(&error))
     }
 
     async fn start(&self) -> Result<(), TaskFailure> {
         // What has run is not run again: its end is what the next step finds.
         if self.state().is_some_and(|state| state.status == Doing::Created) {
-            self.containers().start(&self.name).await.map_err(failure)?;
+            self.containers().start(&self.name).await.map_err(|error| failure(&error))?;
         }
         let is_settled = |state: &ContainerState| {
             let is_starting = state.health.as_ref().is_some_and(|health| health.status == HealthStatus::Starting);
@@ -139,14 +139,14 @@ impl Controller for ContainerController {
     async fn shutdown(&self) -> Result<(), TaskFailure> {
         match self.containers().stop(&self.name, &StopRequest::default()).await {
             Ok(_) | Err(ContainerError::NoSuchContainer(_)) => Ok(()),
-            Err(error) => Err(failure(error)),
+            Err(error) => Err(failure(&error)),
         }
     }
 
     async fn remove(&self) -> Result<(), TaskFailure> {
         match self.containers().remove(&self.name, true, true).await {
             Ok(()) | Err(ContainerError::NoSuchContainer(_)) => Ok(()),
-            Err(error) => Err(failure(error)),
+            Err(error) => Err(failure(&error)),
         }
     }
 
@@ -165,7 +165,7 @@ fn is_unhealthy(state: &ContainerState) -> bool {
 }
 
 /// A failure of the engine: one that is about the machine rather than the task may pass.
-fn failure(error: ContainerError) -> TaskFailure {
+fn failure(error: &ContainerError) -> TaskFailure {
     let is_temporary = matches!(error, ContainerError::Closed);
-    TaskFailure { message: with_causes(&error), is_temporary }
+    TaskFailure { message: with_causes(error), is_temporary }
 }

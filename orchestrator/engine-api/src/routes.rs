@@ -4,6 +4,7 @@ mod distribution;
 mod events;
 mod images;
 mod lease;
+mod networks;
 mod nodes;
 mod services;
 mod swarm;
@@ -33,6 +34,8 @@ pub(crate) fn all() -> Router<Api> {
         // Names have slashes, so what comes behind them is told apart by hand.
         .route("/images/{*call}", any(images::call))
         .route("/distribution/{*call}", get(distribution::inspect))
+        .route("/networks", get(networks::list))
+        .route("/networks/{id}", get(networks::inspect))
         .route("/swarm", get(swarm::inspect))
         .route("/swarm/init", post(swarm::init))
         .route("/swarm/join", post(swarm::join))

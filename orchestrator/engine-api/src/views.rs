@@ -5,6 +5,7 @@
 pub(crate) mod event;
 pub(crate) mod image;
 pub(crate) mod info;
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod service;
 mod service_defaults;

@@ -77,10 +77,7 @@ impl Engine {
     /// Opens the engine whose state is in the data directory, which must exist. Its id is drawn at the first start
     /// and kept there. The containers of an engine before are there on return, as they are. Refused while another process
     /// has its images open.
-    pub async fn open(
-        settings: EngineSettings,
-        rng: &mut impl rand::Rng,
-    ) -> Result<Self, EngineOpenError> {
+    pub async fn open(settings: EngineSettings, rng: &mut impl rand::Rng) -> Result<Self, EngineOpenError> {
         let id = identity::ensure(&settings.data_dir, rng)?;
         let lease = Arc::new(Lease::new(settings.lease));
         let events = Arc::new(EventLog::new());

@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use model::{ContainerSpec, Mount, NodeId, Platform, ResourceRequirements, Task};
+use model::{ContainerSpec, Mount, NodeId, NodeNetwork, Platform, ResourceRequirements, Task};
 
 use self::template::Context;
 use crate::config::{ContainerConfig, ContainerResources, CreateRequest, HostConfig, LogConfig, PortBinding};
@@ -98,9 +98,13 @@ fn host_config(task: &Task, spec: &ContainerSpec, mounts: Vec<Mount>) -> Result<
     })
 }
 
-/// The network by its name. Networks of the swarm come by their ids, which no node mode is called.
+/// The network by its name, whatever the client named it by.
 fn network_mode(task: &Task) -> String {
-    task.spec.networks.first().map_or_else(String::new, |network| network.target.clone())
+    let Some(network) = task.spec.networks.first() else { return String::new() };
+    match NodeNetwork::find(&network.target) {
+        Some(nodes_own) => nodes_own.name().to_owned(),
+        None => network.target.clone(),
+    }
 }
 
 /// All ports that its service publishes, as `80/tcp`.

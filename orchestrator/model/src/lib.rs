@@ -19,6 +19,7 @@ mod issue;
 mod membership;
 mod meta;
 mod mount;
+mod network;
 mod node;
 mod root_ca;
 mod secret;
@@ -47,6 +48,7 @@ pub use issue::{IssueRequest, IssueResponse, RootsRequest, RootsResponse};
 pub use membership::{JoinRaftRequest, JoinRaftResponse};
 pub use meta::{Meta, Version};
 pub use mount::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions};
+pub use network::NodeNetwork;
 pub use node::{
     Availability, EngineDescription, Node, NodeDescription, NodeHealth, NodeSpec, NodeState, NodeStatus, Platform,
     Plugin, RaftMember, Resources, Role, TlsInfo,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::is_valid_name;
-use super::task::{check_task, no_networks};
+use super::task::{check_networks, check_task};
 use super::words::{invalid, not_offered, refuse_if};
 use crate::{EndpointSpec, PortConfig, ServiceMode, ServiceSpec, SwarmError, UpdateConfig};
 
@@ -13,7 +13,7 @@ const MAX_NAME: usize = 63;
 const MAX_PORT: u32 = 65_535;
 
 /// Checks what an operator wants of a service, without regard to anything else in the swarm. What this version does not
-/// offer (networks, secrets, configs, ports through a mesh, plugins) is refused and named, not ignored.
+/// offer (networks of the swarm, secrets, configs, ports through a mesh, plugins) is refused and named, not ignored.
 ///
 /// # Errors
 /// What is wrong first, in Docker's words: an [`InvalidArgument`](crate::ErrorKind::InvalidArgument), or an
@@ -25,7 +25,7 @@ pub fn validate_service_spec(spec: &ServiceSpec) -> Result<(), SwarmError> {
     refuse_if(spec.is_job() && spec.update_config.is_some(), || invalid("Jobs may not have an update config"))?;
     spec.update_config.as_ref().map_or(Ok(()), check_update)?;
     spec.rollback_config.as_ref().map_or(Ok(()), check_update)?;
-    refuse_if(!spec.networks.is_empty(), no_networks)?;
+    check_networks(&spec.networks)?;
     spec.endpoint_spec.as_ref().map_or(Ok(()), check_endpoint)
 }
 
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn networks_are_refused_at_both_places() {
-        let expected = "this engine does not attach services to networks yet: leave the networks out";
+        let expected = "this engine does not attach services to networks yet: name `host` or `none`";
         check(json!({"Networks": [{"Target": "net"}]}), expected);
     }
 }

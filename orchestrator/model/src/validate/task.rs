@@ -2,7 +2,10 @@
 
 use super::container::check_container;
 use super::words::{invalid, not_offered, refuse_if};
-use crate::{Constraints, GenericResource, Placement, ResourceRequirements, RestartPolicy, SwarmError, TaskSpec};
+use crate::{
+    Constraints, GenericResource, NetworkAttachmentConfig, NodeNetwork, Placement, ResourceRequirements, RestartPolicy,
+    SwarmError, TaskSpec,
+};
 
 /// The least memory that may be named: 4 MiB (SwarmKit's).
 const MIN_MEMORY: i64 = 4 << 20;
@@ -12,7 +15,7 @@ const MIN_NANO_CPUS: i64 = 1_000_000;
 /// Checks what a task is to be.
 pub(super) fn check_task(spec: &TaskSpec) -> Result<(), SwarmError> {
     check_kind(spec)?;
-    refuse_if(!spec.networks.is_empty(), no_networks)?;
+    check_networks(&spec.networks)?;
     spec.resources.as_ref().map_or(Ok(()), check_resources)?;
     spec.restart_policy.as_ref().map_or(Ok(()), check_restarts)?;
     spec.placement.as_ref().map_or(Ok(()), check_placement)?;
@@ -20,9 +23,12 @@ pub(super) fn check_task(spec: &TaskSpec) -> Result<(), SwarmError> {
     check_container(spec.container_spec.as_ref().ok_or_else(mismatched)?)
 }
 
-/// Networks are refused at both places where a spec may name them.
-pub(super) fn no_networks() -> SwarmError {
-    not_offered("attach services to networks yet: leave the networks out")
+/// Networks may be named at two places of a spec. Those of the nodes are all that there are, and a task is in one.
+pub(super) fn check_networks(networks: &[NetworkAttachmentConfig]) -> Result<(), SwarmError> {
+    refuse_if(networks.iter().any(|network| NodeNetwork::find(&network.target).is_none()), || {
+        not_offered("attach services to networks yet: name `host` or `none`")
+    })?;
+    refuse_if(networks.len() > 1, || invalid("a task with the network `host` or `none` cannot have another one"))
 }
 
 fn check_kind(spec: &TaskSpec) -> Result<(), SwarmError> {
@@ -118,7 +124,7 @@ mod tests {
         check(json!({"Runtime": "vm"}), "unsupported runtime");
         check(
             json!({"Networks": [{"Target": "net"}]}),
-            "this engine does not attach services to networks yet: leave the networks out",
+            "this engine does not attach services to networks yet: name `host` or `none`",
         );
     }
 
