@@ -33,8 +33,7 @@ impl ImageStore {
         body: impl Stream<Item = io::Result<Bytes>>,
         import: Import,
     ) -> Result<Digest, ImageError> {
-        let outcome = self.import_layer(body, import).await;
-        self.swept(outcome).await
+        self.swept(self.import_layer(body, import)).await
     }
 
     async fn import_layer(

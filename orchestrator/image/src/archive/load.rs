@@ -67,8 +67,7 @@ impl ImageStore {
     ///
     /// Layers that are here already may be left out of the archive, if it names them by their digest. Loading again changes nothing. What a name meant before loses that name.
     pub async fn load(&self, body: impl Stream<Item = io::Result<Bytes>>) -> Result<Vec<Loaded>, ImageError> {
-        let outcome = self.load_all(body).await;
-        self.swept(outcome).await
+        self.swept(self.load_all(body)).await
     }
 
     async fn load_all(&self, body: impl Stream<Item = io::Result<Bytes>>) -> Result<Vec<Loaded>, ImageError> {

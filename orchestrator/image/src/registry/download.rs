@@ -1,5 +1,6 @@
 //! Downloads layers into the store: resumed where the connection broke, shared by all who want the same.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use reqwest::StatusCode;
@@ -71,8 +72,13 @@ impl Download<'_> {
                 }
             }
             self.report("Verifying Checksum", None);
-            let finished = blocking(move || writer.finish(Some(digest))).await;
-            match finished {
+            let keeper = Arc::clone(shared);
+            let finish = blocking(move || {
+                let outcome = writer.finish(Some(digest));
+                keeper.sweep_stray(Some(digest), None);
+                outcome
+            });
+            match finish.await {
                 // What two servers gave may not be of one piece: once more from the beginning, from one.
                 Err(ImageError::WrongContent { .. }) if was_resumed => {
                     was_resumed = false;

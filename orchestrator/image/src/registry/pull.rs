@@ -42,8 +42,7 @@ impl RegistryClient {
         credentials: &Credentials,
         progress: Arc<dyn Progress>,
     ) -> Result<Pulled, ImageError> {
-        let outcome = self.pull_image(store, reference, platform, credentials, progress).await;
-        store.swept(outcome).await
+        store.swept(self.pull_image(store, reference, platform, credentials, progress)).await
     }
 
     async fn pull_image(

@@ -87,3 +87,51 @@ impl ServerCertVerifier for Anybody {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::generate_simple_self_signed;
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// Answers everything with nothing, behind a certificate that nobody has signed.
+    async fn serve(servers: &mut JoinSet<()>) -> String {
+        let made = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![made.cert.into()], key).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}/v2/", listener.local_addr().unwrap());
+        servers.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut request = [0; 1024];
+                drop(stream.read(&mut request).await);
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await);
+                drop(stream.shutdown().await);
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_nobody_signed_is_believed_where_that_is_allowed_only() {
+        let mut servers = JoinSet::new();
+        let address = serve(&mut servers).await;
+        let settings = RegistrySettings::default();
+
+        let strict = client(&settings, true).unwrap().get(&address).send().await;
+        let lax = client(&settings, false).unwrap().get(&address).send().await;
+
+        assert!(strict.unwrap_err().is_connect());
+        assert!(lax.unwrap().status().is_success());
+    }
+}

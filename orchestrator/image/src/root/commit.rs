@@ -32,8 +32,7 @@ impl ImageStore {
     /// Makes an image of a container's changes. The container should rest meanwhile. Returns the image's id; a container
     /// that changed no file gives an image without a layer more.
     pub async fn commit(&self, root: &ContainerRoot, commit: Commit) -> Result<Digest, ImageError> {
-        let outcome = self.commit_layer(root.clone(), commit).await;
-        self.swept(outcome).await
+        self.swept(self.commit_layer(root.clone(), commit)).await
     }
 
     async fn commit_layer(&self, root: ContainerRoot, commit: Commit) -> Result<Digest, ImageError> {

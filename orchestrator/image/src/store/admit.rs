@@ -70,17 +70,6 @@ impl Ingredients {
 }
 
 impl ImageStore {
-    /// Takes away at once what work that failed had put in place already.
-    pub(crate) async fn swept<T>(&self, outcome: Result<T, ImageError>) -> Result<T, ImageError> {
-        if outcome.is_err() {
-            let shared = Arc::clone(&self.shared);
-            if let Err(error) = blocking(move || shared.sweep()).await {
-                tracing::warn!(error = %model::with_causes(&error), "failed to collect; the next start will");
-            }
-        }
-        outcome
-    }
-
     /// Keeps all that an image consists of, whether it is there yet or not.
     pub(crate) fn pin(&self, image: &Ingredients) -> Pinned {
         let layers = image.layers.iter().map(|layer| layer.digest);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::folders::Work;
 use super::layers::names_in;
-use super::{Catalog, ImageRecord, Shared};
+use super::{Catalog, ImageRecord, ImageStore, Shared, blocking};
 use crate::{Digest, ImageError};
 
 /// What a collection took: it is out of sight already, and its files go when this is dropped.
@@ -28,10 +28,16 @@ impl Shared {
         self.collect(blobs, layers).map(drop)
     }
 
-    /// The same at any time, after something failed halfway. Blocks.
-    pub(crate) fn sweep(&self) -> Result<(), ImageError> {
+    /// The same at any time, after something ended halfway. Blocks.
+    pub(super) fn sweep(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.collect_all()
+        warn_of(self.collect_all());
+    }
+
+    /// Takes what somebody just finished, if nobody waits for it any more. Blocks.
+    pub(crate) fn sweep_stray(&self, blob: Option<Digest>, chain_id: Option<Digest>) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        warn_of(self.collect(blob, chain_id).map(drop));
     }
 
     /// Takes those of these blobs and layers that nothing reaches. The caller keeps the catalog from changing.
@@ -70,6 +76,39 @@ impl Shared {
         let layers = self.layers();
         let held = held.into_iter().flat_map(|chain_id| layers.stack(chain_id));
         catalog.images.values().flat_map(ImageRecord::chain).chain(held).collect()
+    }
+}
+
+impl ImageStore {
+    /// Does work that puts things in place one after the other; where it fails, or nobody waits for it any more, what it
+    /// had put in place already goes.
+    pub(crate) async fn swept<T>(&self, work: impl Future<Output = Result<T, ImageError>>) -> Result<T, ImageError> {
+        let mut sweeper = Sweeper { shared: Some(Arc::clone(&self.shared)) };
+        let outcome = work.await;
+        if let Some(shared) = sweeper.shared.take().filter(|_| outcome.is_err()) {
+            blocking(move || shared.sweep()).await;
+        }
+        outcome
+    }
+}
+
+/// Sweeps when it is dropped before its work came to an end, and after what the work had pinned.
+struct Sweeper {
+    shared: Option<Arc<Shared>>,
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        if let (Some(shared), Ok(runtime)) = (self.shared.take(), tokio::runtime::Handle::try_current()) {
+            drop(runtime.spawn_blocking(move || shared.sweep()));
+        }
+    }
+}
+
+/// Garbage harms nobody until the next start, which collects again.
+fn warn_of(outcome: Result<(), ImageError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(error = %model::with_causes(&error), "failed to collect; the next start will");
     }
 }
 

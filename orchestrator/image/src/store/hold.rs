@@ -130,14 +130,16 @@ impl Shared {
         let pinned = self.pins.pin([chain_id, unpacking.blob].into_iter().chain(unpacking.parent));
         blocking(move || {
             // Goes on to its end where nobody waits any more, so turn and pins go with it.
-            let _kept = (turn, pinned);
+            let _turn = turn;
             let existing = shared.layers().bytes(chain_id);
             if let Some(bytes) = existing {
                 return Ok(bytes);
             }
             unpacking.run(&shared.layers, on_progress)?;
-            let bytes = shared.layers().bytes(chain_id);
-            Ok(bytes.expect("it was put in place, and is pinned"))
+            let bytes = shared.layers().bytes(chain_id).expect("it was put in place, and is pinned");
+            drop(pinned);
+            shared.sweep_stray(None, Some(chain_id));
+            Ok(bytes)
         })
         .await
     }

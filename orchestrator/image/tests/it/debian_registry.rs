@@ -20,26 +20,44 @@ pub(crate) struct DebianRegistry {
     _folder: TempDir,
 }
 
+/// How a registry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Open,
+    Closed,
+    Secured,
+}
+
 impl DebianRegistry {
     /// Open to everybody.
     pub(crate) async fn open() -> Self {
-        Self::start(false).await
+        Self::start(Manner::Open).await
     }
 
     /// Open to [`USER`] alone.
     pub(crate) async fn closed() -> Self {
-        Self::start(true).await
+        Self::start(Manner::Closed).await
     }
 
-    async fn start(is_closed: bool) -> Self {
+    /// Open to everybody, over https, with a certificate that nobody signed.
+    pub(crate) async fn secured() -> Self {
+        Self::start(Manner::Secured).await
+    }
+
+    async fn start(manner: Manner) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(path("account"), ACCOUNT).unwrap();
-        let account = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path("account"));
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        std::fs::write(path("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let secured = format!(", tls: {{certificate: {}, key: {}}}", path("cert.pem"), path("key.pem"));
+        let closed = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path("account"));
         let settings = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{}",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'{}}}\n{}",
             path("data"),
-            if is_closed { account.as_str() } else { "" }
+            if manner == Manner::Secured { secured.as_str() } else { "" },
+            if manner == Manner::Closed { closed.as_str() } else { "" },
         );
         std::fs::write(path("settings.yml"), settings).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
@@ -57,7 +75,9 @@ impl DebianRegistry {
             let text = std::fs::read_to_string(&log).unwrap();
             assert!(Instant::now() < deadline, "the registry does not listen: {text}");
             if let Some((_, rest)) = text.split_once("listening on ") {
-                let end = rest.find(|letter: char| letter == '"' || letter.is_whitespace()).unwrap_or(rest.len());
+                let end = rest
+                    .find(|letter: char| letter == '"' || letter == ',' || letter.is_whitespace())
+                    .unwrap_or(rest.len());
                 registry.address = rest[..end].to_owned();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -106,6 +106,20 @@ async fn a_closed_registry_opens_to_the_right_password_only() {
 }
 
 #[tokio::test]
+async fn a_registry_on_this_machine_is_spoken_to_over_https_where_it_has_it() {
+    let (registry, folder) = (DebianRegistry::secured().await, tempfile::tempdir().unwrap());
+    let store = open(folder.path()).await;
+    let name: Reference = format!("{}/app", registry.address).parse().unwrap();
+    let id = load(&store, &TestImage::new("app", &[("a", "1")]), &[&name.to_string()]).await;
+
+    client().push(&store, &name, &Credentials::default(), Arc::new(Silent)).await.unwrap();
+    remove_all(&store).await;
+    let pulled = client().pull(&store, &name, None, &Credentials::default(), Arc::new(Silent)).await.unwrap();
+
+    assert_eq!(pulled.id, id);
+}
+
+#[tokio::test]
 async fn what_a_registry_does_not_have_is_not_found() {
     let (registry, folder) = (DebianRegistry::open().await, tempfile::tempdir().unwrap());
     let store = open(folder.path()).await;
