@@ -15,6 +15,7 @@ mod document;
 mod download;
 mod endpoint;
 mod error;
+mod login;
 mod pull;
 mod push;
 mod resolve;

@@ -13,7 +13,7 @@ pub enum RegistryError {
     /// It does not let this user, or has no such repository: registries do not tell which. Docker's words.
     #[error("{action} access denied for {name}, repository does not exist or may require 'docker login': {reason}")]
     Denied {
-        /// `pull` or `push`.
+        /// `pull`, `push` or `login`.
         action: &'static str,
         /// The repository.
         name: String,

@@ -157,7 +157,8 @@ impl<'a> Pull<'a> {
                     Ok::<_, ImageError>(index)
                 }
             });
-            let mut downloads = stream::iter(downloads).buffer_unordered(PARALLEL);
+            // Collected, as the compiler cannot see that a future with the closure in it is `Send`.
+            let mut downloads = stream::iter(downloads.collect::<Vec<_>>()).buffer_unordered(PARALLEL);
             while let Some(index) = downloads.try_next().await? {
                 let _ = sender.send(index).await;
             }

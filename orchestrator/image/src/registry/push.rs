@@ -97,7 +97,8 @@ impl Push<'_> {
             progress.report(ProgressLine::about(label, status));
             Ok::<_, ImageError>(parcel.descriptor)
         });
-        stream::iter(uploads).buffered(PARALLEL).try_collect().await
+        // Collected, as the compiler cannot see that a future with the closure in it is `Send`.
+        stream::iter(uploads.collect::<Vec<_>>()).buffered(PARALLEL).try_collect().await
     }
 
     /// A layer ready to go. The same plain layer gives the same packed one, so that it is found where it was brought to.

@@ -20,6 +20,8 @@ const TOKEN_LIMIT: usize = 1 << 20;
 const REASON_LIMIT: usize = 16 << 10;
 /// What our kind of client is called at token servers.
 const CLIENT_ID: &str = "docker";
+/// The action of a session that asks for nothing but to be let in.
+pub(super) const LOGIN: &str = "login";
 
 /// A repository, and who asks.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ struct RefusalItem {
 }
 
 impl RegistryClient {
-    /// Begins to speak about a reference's repository; `action` is `pull` or `push`.
+    /// Begins to speak about a reference's repository; `action` is `pull`, `push` or [`LOGIN`].
     pub(super) async fn session(
         &self,
         reference: &Reference,
@@ -89,6 +91,11 @@ impl RegistryClient {
 }
 
 impl Session {
+    /// The registry's own address, which it answers to whom it lets in.
+    pub(super) fn base(&self) -> Url {
+        self.endpoint.base.clone()
+    }
+
     /// Host and port, for people.
     pub(super) fn registry(&self) -> String {
         self.endpoint.registry.clone()
@@ -129,26 +136,24 @@ impl Session {
     ) -> Result<Response, RegistryError> {
         let is_own = url.host_str() == self.endpoint.base.host_str()
             && url.port_or_known_default() == self.endpoint.base.port_or_known_default();
-        let attempt = || async {
+        let attempt = async |authorization: Option<HeaderValue>| {
             let mut builder = request(&self.endpoint.http, url.clone());
             // Nobody else than the registry itself is shown who asks.
-            let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(authorization) = authorization.filter(|_| is_own) {
                 builder = builder.header(AUTHORIZATION, authorization);
             }
             self.within(builder.send()).await?.map_err(|error| self.unreachable(error))
         };
-        let mut answer = attempt().await?;
+        let shown = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut answer = attempt(shown.clone()).await?;
         if answer.status() == StatusCode::UNAUTHORIZED && is_own {
             let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
             if let Some(challenge) = Challenge::strongest(headers) {
                 let authorization = self.prove(&challenge).await?;
-                let is_news = {
-                    let mut known = self.authorization.lock().unwrap_or_else(PoisonError::into_inner);
-                    std::mem::replace(&mut *known, authorization.clone()) != authorization
-                };
-                if is_news {
-                    answer = attempt().await?;
+                self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&authorization);
+                // Compared with what this request showed: others that were refused at once may have been faster.
+                if authorization != shown {
+                    answer = attempt(authorization).await?;
                 }
             }
         }
@@ -188,12 +193,13 @@ impl Session {
             return Ok(self.credentials.basic().as_deref().and_then(secret_header));
         };
         let scope = match self.action {
-            "push" => format!("repository:{}:pull,push", self.path),
-            _ => format!("repository:{}:pull", self.path),
+            LOGIN => None,
+            "push" => Some(format!("repository:{}:pull,push", self.path)),
+            _ => Some(format!("repository:{}:pull", self.path)),
         };
         let realm = Url::parse(realm).map_err(|error| self.nonsense(format!("its token server: {error}")))?;
         let mut url = self.check_scheme(realm)?;
-        let mut parameters = vec![("scope", scope.as_str())];
+        let mut parameters: Vec<_> = scope.iter().map(|scope| ("scope", scope.as_str())).collect();
         if let Some(service) = service {
             parameters.push(("service", service));
         }
