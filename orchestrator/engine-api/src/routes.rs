@@ -1,5 +1,6 @@
 //! The calls that stand. Each file holds what belongs to one kind of object.
 
+mod auth;
 mod distribution;
 mod events;
 mod images;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> Router<Api> {
         .route("/events", get(events::stream))
         // Names have slashes, so what comes behind them is told apart by hand.
         .route("/images/{*call}", any(images::call))
+        .route("/auth", post(auth::check))
         .route("/distribution/{*call}", get(distribution::inspect))
         .route("/networks", get(networks::list))
         .route("/networks/{id}", get(networks::inspect))

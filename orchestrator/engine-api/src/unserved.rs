@@ -6,7 +6,6 @@ use http::Method;
 
 /// Methods and paths. `*` stands for one part of a path, `**` for one or more (names of plugins have slashes).
 const CALLS: &[(&str, &str)] = &[
-    ("POST", "/auth"),
     ("POST", "/build"),
     ("POST", "/build/cancel"),
     ("POST", "/build/prune"),

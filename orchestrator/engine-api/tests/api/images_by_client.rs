@@ -86,6 +86,32 @@ async fn images_are_pushed_and_pulled() {
 }
 
 #[tokio::test]
+async fn who_logs_in_may_push_and_pull_and_nobody_else() {
+    for (_, program) in docker_clis().await {
+        let (registry, served) = (DebianRegistry::start(true).await, Served::start(MemoryNode::inactive()).await);
+        let docker = DockerCli::new(&program, &served.socket());
+        let name = format!("{}/app:1", registry.address);
+        let file = served.folder.path().join("app.tar").display().to_string();
+        std::fs::write(&file, TestImage::new("app", 1, &[("one", b"1"), ("two", b"22")]).archive(&[&name])).unwrap();
+        docker.expect(&["load", "--input", &file]).await;
+        let login = ["login", "--username", USER, "--password-stdin", &registry.address];
+
+        let wrong = docker.answer(&login, "guess").await;
+        let refused = docker.expect_error(&["push", &name]).await;
+        let right = docker.answer(&login, PASSWORD).await;
+        let pushed = docker.expect(&["push", &name]).await;
+        docker.expect(&["rmi", &name]).await;
+        let pulled = docker.expect(&["pull", "--quiet", &name]).await;
+
+        assert!(!wrong.success && wrong.stderr.contains("login attempt to 127.0.0.1:"), "{wrong:?}");
+        assert!(refused.contains(&format!("push access denied for {}/app", registry.address)), "{refused}");
+        assert!(right.success && right.stdout.contains("Login Succeeded"), "{right:?}");
+        assert!(pushed.contains("1: digest: sha256:"), "{pushed}");
+        assert_eq!(pulled, format!("{name}\n"));
+    }
+}
+
+#[tokio::test]
 async fn the_python_sdk_handles_images() {
     let Some(python) = sdk_python().await else { return };
     let (open, closed) = (DebianRegistry::start(false).await, DebianRegistry::start(true).await);

@@ -1,9 +1,17 @@
-//! Images that come from a registry and go to it, over raw HTTP: Debian's registry, and one that never answers.
+//! Images that come from a registry and go to it, over raw HTTP: Debian's registry, and ones that never answer or end.
 
+use std::collections::BTreeMap;
+
+use axum::Router;
 use axum::body::Body;
+use axum::extract::Path;
+use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
+use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -107,7 +115,8 @@ async fn all_tags_of_a_repository_are_pushed_where_none_is_named() {
 async fn a_closed_registry_opens_to_the_right_password_only() {
     let (registry, served) = (DebianRegistry::start(true).await, Served::start(MemoryNode::inactive()).await);
     let name = format!("{}/app", registry.address);
-    load(&served, TestImage::new("app", 1, &[("one", b"1")]).archive(&[&name])).await;
+    let layers: [(&str, &[u8]); 4] = [("one", b"1"), ("two", b"2"), ("three", b"3"), ("four", b"4")];
+    load(&served, TestImage::new("app", 1, &layers).archive(&[&name])).await;
     let (push, pull) =
         (format!("/images/{name}/push?tag=latest"), format!("/images/create?fromImage={name}&tag=latest"));
     let look = format!("/distribution/{name}/json");
@@ -125,6 +134,25 @@ async fn a_closed_registry_opens_to_the_right_password_only() {
     assert!(stranger.0 == 404 && stranger.1.starts_with(&format!("pull access denied for {name}")), "{stranger:?}");
     assert!(has_status(&lines(&pulled), "Status: "), "{}", pulled.body);
     assert_eq!((hidden.0, shown.status.as_u16()), (403, 200));
+}
+
+#[tokio::test]
+async fn a_registry_is_asked_whether_it_lets_somebody_in() {
+    let (open, closed) = (DebianRegistry::start(false).await, DebianRegistry::start(true).await);
+    let served = Served::start(MemoryNode::inactive()).await;
+    let login = async |address: &str, password: &str| {
+        served.post("/auth", &json!({"username": USER, "password": password, "serveraddress": address})).await
+    };
+
+    let right = login(&closed.address, PASSWORD).await;
+    let wrong = login(&closed.address, "guess").await.refusal();
+    let anybody = login(&format!("http://{}/v2/", open.address), "guess").await;
+    let nowhere = login("registry", PASSWORD).await.refusal();
+    let malformed = served.post("/auth", &json!({"username": 1})).await.refusal();
+
+    assert_eq!(right.json(), json!({"Status": "Login Succeeded", "IdentityToken": ""}));
+    assert!(wrong.0 == 401 && wrong.1.starts_with("login attempt to 127.0.0.1:"), "{wrong:?}");
+    assert_eq!((anybody.status.as_u16(), nowhere.0, malformed.0), (200, 400, 400));
 }
 
 #[tokio::test]
@@ -164,4 +192,55 @@ async fn a_client_that_goes_away_takes_its_pull_along() {
 
     let ended = tokio::time::timeout(crate::served::PATIENCE, connection.read_to_end(&mut Vec::new())).await;
     ended.expect("the pull goes on").unwrap();
+}
+
+/// A registry that has one image and never ends its last layer.
+async fn unending_registry(image: &TestImage) -> (String, JoinSet<()>) {
+    let (manifest, blobs) = image.manifest_and_blobs();
+    let last = blobs.last().unwrap().0.clone();
+    let blobs: BTreeMap<_, _> = blobs.into_iter().collect();
+    let blob = move |Path(digest): Path<String>| async move {
+        if digest == last {
+            Body::from_stream(stream::pending::<std::io::Result<Bytes>>())
+        } else {
+            Body::from(blobs[&digest].clone())
+        }
+    };
+    let routes = Router::new()
+        .route("/v2/", get(async || ()))
+        .route("/v2/app/manifests/1", get(async || manifest))
+        .route("/v2/app/blobs/{digest}", get(blob));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut server = JoinSet::new();
+    server.spawn(async { axum::serve(listener, routes).await.unwrap() });
+    (address, server)
+}
+
+#[tokio::test]
+async fn what_a_pull_has_brought_goes_when_it_is_given_up() {
+    let served = Served::start(MemoryNode::inactive()).await;
+    let image = TestImage::new("half", 1, &[("one", b"1"), ("two", b"2")]);
+    let (address, _server) = unending_registry(&image).await;
+    let (blobs, layers) =
+        (served.folder.path().join("images/blobs/sha256"), served.folder.path().join("images/layers"));
+    let count = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().count();
+    let path = format!("/images/create?fromImage={address}/app&tag=1");
+
+    let (answer, connection) = open(&served.socket(), request("POST", &path, Body::empty())).await;
+    let (mut body, mut text) = (answer.into_body(), String::new());
+    while !text.contains("Pull complete") {
+        let piece = tokio::time::timeout(crate::served::PATIENCE, body.frame()).await.expect("nothing comes");
+        text.push_str(std::str::from_utf8(&piece.unwrap().unwrap().into_data().unwrap()).unwrap());
+    }
+    let before = (count(&blobs), count(&layers));
+    drop((body, connection));
+
+    let ended = async {
+        while count(&blobs) + count(&layers) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::served::PATIENCE, ended).await.expect("it stays");
+    assert_eq!(before, (3, 1));
 }

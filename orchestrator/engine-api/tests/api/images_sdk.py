@@ -61,14 +61,16 @@ made = client.images.get("made:1")
 assert made.attrs["Config"]["Env"] == ["A=1"]
 
 name = closed_registry + "/app"
-made.tag(name, tag="1")
+image.tag(name, tag="1")
 credentials = {"username": user, "password": password}
 [*_, last] = client.images.push(name, tag="1", stream=True, decode=True)
 assert "push access denied" in last["error"], last
 [*_, last] = client.images.push(name, tag="1", stream=True, decode=True, auth_config=credentials)
 assert last.get("aux", {}).get("Tag") == "1", last
 refused(NotFound, client.images.pull, name, tag="1")
-assert client.images.pull(name, tag="1", auth_config=credentials) == made
+assert client.images.pull(name, tag="1", auth_config=credentials) == image
+assert client.login(user, password, registry=closed_registry)["Status"] == "Login Succeeded"
+assert refused(APIError, client.login, user, "guess", registry=closed_registry, reauth=True).response.status_code == 401
 
 past = client.events(since=1, until=int(time.time()) + 1, filters={"type": "image", "event": "load"}, decode=True)
 assert [event["Actor"]["ID"] for event in past] == [image.id]

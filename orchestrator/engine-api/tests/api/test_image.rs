@@ -51,6 +51,20 @@ impl TestImage {
         Digest::of(&self.config).to_string()
     }
 
+    /// The OCI's manifest of it, and what the manifest names: the configuration, and the layers, lowest first.
+    pub(crate) fn manifest_and_blobs(&self) -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
+        let blobs: Vec<_> = [&self.config].into_iter().chain(&self.layers).cloned().collect();
+        let descriptor = |kind: &str, blob: &[u8]| json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": Digest::of(blob), "size": blob.len()});
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": descriptor("config.v1+json", &self.config),
+            "layers": self.layers.iter().map(|layer| descriptor("layer.v1.tar", layer)).collect::<Vec<_>>(),
+        });
+        let blobs = blobs.into_iter().map(|blob| (Digest::of(&blob).to_string(), blob));
+        (manifest.to_string().into_bytes(), blobs.collect())
+    }
+
     /// The archive, under these names.
     pub(crate) fn archive(&self, tags: &[&str]) -> Vec<u8> {
         let names: Vec<_> = (0..self.layers.len()).map(|index| format!("{index}/layer.tar")).collect();

@@ -1,15 +1,10 @@
 //! Images that come from registries and go to them.
 
-use std::panic::resume_unwind;
 use std::sync::{Arc, PoisonError};
 
 use image::{
     Credentials, ImageError, Platform, Progress, Pulled, Pushed, Reference, RegistryClient, RegistryError, Resolved,
 };
-
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 
 use super::Images;
 
@@ -24,12 +19,8 @@ impl Images {
         credentials: &Credentials,
         progress: Arc<dyn Progress>,
     ) -> Result<Pulled, ImageError> {
-        let (registries, store) = (self.registries()?, self.store.clone());
-        let (name, platform, credentials) = (reference.clone(), platform.cloned(), credentials.clone());
-        let pull = on_own_thread(async move || {
-            registries.pull(&store, &name, platform.as_ref(), &credentials, progress).await
-        });
-        let pulled = pull.await?;
+        let registries = self.registries()?;
+        let pulled = registries.pull(&self.store, reference, platform, credentials, progress).await?;
         self.publish("pull", &reference.familiar(), &reference.familiar_name(), &self.labels(pulled.id));
         Ok(pulled)
     }
@@ -41,9 +32,8 @@ impl Images {
         credentials: &Credentials,
         progress: Arc<dyn Progress>,
     ) -> Result<Pushed, ImageError> {
-        let (registries, store) = (self.registries()?, self.store.clone());
-        let (name, credentials) = (reference.clone(), credentials.clone());
-        let pushed = on_own_thread(async move || registries.push(&store, &name, &credentials, progress).await).await?;
+        let registries = self.registries()?;
+        let pushed = registries.push(&self.store, reference, credentials, progress).await?;
         let familiar = reference.familiar();
         let labels = self.store.find(&familiar).map(|image| image.config.config.labels.clone()).unwrap_or_default();
         self.publish("push", &familiar, &reference.familiar_name(), &labels);
@@ -55,6 +45,11 @@ impl Images {
         self.registries()?.resolve(reference, credentials).await
     }
 
+    /// Asks the registry of a reference whether it lets these in.
+    pub async fn login(&self, reference: &Reference, credentials: &Credentials) -> Result<(), RegistryError> {
+        self.registries()?.login(reference, credentials).await
+    }
+
     /// The client, made when it is first needed: it reads the machine's certificates.
     fn registries(&self) -> Result<RegistryClient, RegistryError> {
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,28 +59,5 @@ impl Images {
         };
         *registries = Some(client.clone());
         Ok(client)
-    }
-}
-
-/// Runs work that cannot be proven to be `Send`, as the closures that pulls and pushes are made of, on one thread.
-///
-/// Whoever gives up waiting ends the work: it stops where it waits itself.
-async fn on_own_thread<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
-    // Dropped with this future.
-    let (_waiting, gone) = oneshot::channel::<()>();
-    let thread = spawn_blocking(move || {
-        Handle::current().block_on(async {
-            tokio::select! {
-                outcome = work() => Some(outcome),
-                _ = gone => None,
-            }
-        })
-    });
-    match thread.await {
-        Ok(outcome) => outcome.expect("somebody waits"),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            Err(_) => unreachable!("work on a thread of its own is never cancelled"),
-        },
     }
 }
