@@ -5,7 +5,7 @@ use model::{
 };
 
 use super::objects::{Scene, at, groups, make, node, node_id, spec, want};
-use crate::orchestrator::change::{Change, Decision};
+use crate::orchestrator::change::{Change, Decision, is_lasting};
 use crate::orchestrator::place::Place;
 
 const RUNNING: TaskState = TaskState::Running;
@@ -207,4 +207,17 @@ fn a_global_job_completes_once_on_each_node() {
     assert_eq!(scene.decide(1), groups(&[&[make_on(2, COMPLETE)]]));
     on_node(&mut scene, 2, RUNNING, COMPLETE);
     assert_eq!(scene.decide(1), Decision::default());
+}
+
+#[test]
+fn only_new_tasks_and_tasks_to_forget_are_decided_once_for_several_transactions() {
+    let check = |group: &[Change], expected: bool| assert_eq!(is_lasting(group), expected, "{group:?}");
+    let task = Scene::new(spec("web", "run", 1)).running(1, 0);
+
+    check(&[make(1, RUNNING)], true);
+    check(&[want(&task, TaskState::Remove)], true);
+    check(&[want(&task, TaskState::Shutdown)], false);
+    check(&[want(&task, TaskState::Shutdown), make(1, RUNNING)], false);
+    check(&[want(&task, RUNNING)], false);
+    check(&[Change::Orphan(task)], false);
 }
