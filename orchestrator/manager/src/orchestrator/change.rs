@@ -123,6 +123,7 @@ fn make(tx: &mut Transaction, situation: &Situation, change: Change, rng: &mut S
             tx.update_service(service, None, |service| {
                 if let Some(previous) = service.state.previous_spec.take() {
                     service.spec = *previous;
+                    service.state.registry_auth = service.state.previous_registry_auth.take();
                     service.state.spec_revision += 1;
                     service.state.update_status = Some(status);
                 }

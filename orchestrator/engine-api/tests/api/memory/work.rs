@@ -86,6 +86,7 @@ fn task_of(service: &Service, slot: u64, node: NodeId, state: TaskState, seed: u
             status,
             ports: service.spec.ports().to_vec(),
             log_driver: None,
+            registry_auth: None,
         },
     }
 }
