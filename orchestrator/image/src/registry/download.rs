@@ -75,7 +75,7 @@ impl Download<'_> {
             let keeper = Arc::clone(shared);
             let finish = blocking(move || {
                 let outcome = writer.finish(Some(digest));
-                keeper.sweep_stray(Some(digest), None);
+                keeper.sweep_stray(digest, []);
                 outcome
             });
             match finish.await {

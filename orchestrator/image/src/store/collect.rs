@@ -34,10 +34,10 @@ impl Shared {
         warn_of(self.collect_all());
     }
 
-    /// Takes what somebody just finished, if nobody waits for it any more. Blocks.
-    pub(crate) fn sweep_stray(&self, blob: Option<Digest>, chain_id: Option<Digest>) {
+    /// Takes what somebody just finished, or had pinned for that, if nobody waits for it any more. Blocks.
+    pub(crate) fn sweep_stray(&self, blob: Digest, layers: impl IntoIterator<Item = Digest>) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        warn_of(self.collect(blob, chain_id).map(drop));
+        warn_of(self.collect([blob], layers).map(drop));
     }
 
     /// Takes those of these blobs and layers that nothing reaches. The caller keeps the catalog from changing.

@@ -132,14 +132,13 @@ impl Shared {
             // Goes on to its end where nobody waits any more, so turn and pins go with it.
             let _turn = turn;
             let existing = shared.layers().bytes(chain_id);
-            if let Some(bytes) = existing {
-                return Ok(bytes);
-            }
-            unpacking.run(&shared.layers, on_progress)?;
-            let bytes = shared.layers().bytes(chain_id).expect("it was put in place, and is pinned");
+            let outcome = match existing {
+                Some(bytes) => Ok(bytes),
+                None => unpacking.run(&shared.layers, on_progress),
+            };
             drop(pinned);
-            shared.sweep_stray(None, Some(chain_id));
-            Ok(bytes)
+            shared.sweep_stray(unpacking.blob, [chain_id].into_iter().chain(unpacking.parent));
+            outcome
         })
         .await
     }

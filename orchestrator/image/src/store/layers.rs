@@ -129,12 +129,13 @@ pub(crate) struct Unpacking {
 }
 
 impl Unpacking {
-    /// Unpacks the layer, whose parent is there, and puts it in place. One at a time for each layer.
+    /// Unpacks the layer, whose parent is there, and puts it in place; returns the bytes of its files. One at a time for
+    /// each layer.
     pub(crate) fn run(
         &self,
         table: &std::sync::Mutex<LayerTable>,
         on_progress: impl FnMut(u64),
-    ) -> Result<(), ImageError> {
+    ) -> Result<u64, ImageError> {
         let locked = || table.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (folders, boot, lowers) = {
             let table = locked();
@@ -158,7 +159,7 @@ impl Unpacking {
             work.publish(&folders.layer(self.chain_id))?;
             table.link(self.chain_id, note)?;
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
