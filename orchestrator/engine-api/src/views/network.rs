@@ -29,7 +29,7 @@ pub(crate) struct NetworkDocument {
     ingress: bool,
     config_from: ConfigFromView,
     config_only: bool,
-    containers: BTreeMap<String, ()>,
+    containers: BTreeMap<String, String>,
     options: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
 }
