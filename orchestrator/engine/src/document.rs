@@ -83,6 +83,18 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<(), FileFailure> {
     }
 }
 
+/// Removes all that is in a folder; symbolic links are removed, not followed.
+pub(crate) fn empty_folder(folder: &Path) -> Result<(), FileFailure> {
+    for entry in fs::read_dir(folder).map_err(FileFailure::at("list", folder))? {
+        let remove = |entry: fs::DirEntry| {
+            let path = entry.path();
+            if entry.file_type()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+        };
+        entry.and_then(remove).map_err(FileFailure::at("empty", folder))?;
+    }
+    Ok(())
+}
+
 /// Removes what removals and creations that were cut short have left: everything whose name begins with a dot.
 pub(crate) fn collect_removed(folder: &Path) -> Result<(), FileFailure> {
     for entry in fs::read_dir(folder).map_err(FileFailure::at("list", folder))?.flatten() {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <root>/<name>/volume.json   what it is; written before the folder has its name
+//!               filling       is there while _data gets what the image has
 //!               _data/        what containers see
 //! ```
 //! A volume stays as long as a container claims it, also while that container does not run.
@@ -30,6 +31,8 @@ use crate::settings::VolumeRequest;
 pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 /// What is known of a volume.
 const DOCUMENT: &str = "volume.json";
+/// Stands beside its content while that is being copied from an image.
+const FILLING: &str = "filling";
 /// What containers see of it.
 const DATA: &str = "_data";
 
@@ -90,6 +93,8 @@ pub struct Volumes {
 struct Shared {
     root: PathBuf,
     events: Arc<EventLog>,
+    /// One volume is filled at a time: two containers may begin with the same one.
+    filling: Mutex<()>,
     /// Also held while folders get and lose their names, so that claims and removals never cross.
     known: Mutex<Known>,
 }
@@ -115,7 +120,14 @@ impl Volumes {
                 known.volumes.insert(volume.name.clone(), volume);
             }
         }
-        Ok(Self { shared: Arc::new(Shared { root: root.to_owned(), events, known: Mutex::new(known) }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                root: root.to_owned(),
+                events,
+                filling: Mutex::new(()),
+                known: Mutex::new(known),
+            }),
+        })
     }
 
     /// All volumes, by name.
@@ -161,6 +173,27 @@ impl Volumes {
             Ok(volume)
         })
         .await
+    }
+
+    /// Fills a volume that holds nothing by `fill`, which is handed its folder. What an earlier filling that was cut
+    /// short has left is thrown away first. Blocks.
+    pub(crate) fn fill<E: From<FileFailure>>(
+        &self,
+        name: &VolumeName,
+        fill: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _filling = self.shared.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let data = self.place_of(name);
+        let mark = data.with_file_name(FILLING);
+        if mark.exists() {
+            document::empty_folder(&data)?;
+        } else if fs::read_dir(&data).map_err(FileFailure::at("list", &data))?.next().is_some() {
+            return Ok(());
+        }
+        fs::write(&mark, "").map_err(FileFailure::at("write", &mark))?;
+        fill(&data)?;
+        fs::remove_file(&mark).map_err(FileFailure::at("remove", &mark))?;
+        Ok(())
     }
 
     /// Gives up all claims of a container, and removes those of the volumes without names that nobody else claims where

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime::{Container, Exit, Limits, RuntimeError};
+use runtime::{Container, Exit, Limits};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -35,8 +35,8 @@ pub(super) type Change = Box<dyn FnOnce(&mut ContainerRecord) + Send>;
 
 /// What is asked of an actor.
 pub(super) enum Command {
-    /// Start it; whether it did not run.
-    Start(Reply<bool>),
+    /// Start it; whether it did not run. Where the first says so, only if it was never started.
+    Start(bool, Reply<bool>),
     /// Make it ready to be started, so that its streams can be connected first; what runs is ready.
     Prepare(Reply<Container>),
     /// Ask it to end, and end it after this grace (`None`: never); whether it ran. Answered before it has ended.
@@ -56,7 +56,7 @@ pub(super) enum Command {
 impl std::fmt::Debug for Command {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
-            Self::Start(_) => "Start",
+            Self::Start(..) => "Start",
             Self::Prepare(_) => "Prepare",
             Self::Stop(..) => "Stop",
             Self::Kill(..) => "Kill",
@@ -92,7 +92,7 @@ pub(super) struct Actor {
 /// What an actor notices.
 enum Noticed {
     Command(Option<Command>),
-    Ended(Result<Exit, RuntimeError>),
+    Ended(Exit),
     GraceOver,
     RestartDue,
     Answered(super::ProbeResult),
@@ -142,7 +142,7 @@ impl Actor {
 
     async fn obey(&mut self, command: Command) -> Next {
         match command {
-            Command::Start(reply) => answer(reply, self.start_by_hand().await),
+            Command::Start(is_once, reply) => answer(reply, self.start_by_hand(is_once).await),
             Command::Prepare(reply) => answer(reply, self.prepare_by_hand().await),
             Command::Stop(signal, grace, reply) => answer(reply, self.stop(signal, grace).await),
             Command::Kill(signal, reply) => answer(reply, self.kill(signal).await),

@@ -50,7 +50,13 @@ pub struct ContainerUpdate {
 impl Containers {
     /// Starts a container; returns once its program has begun. `false` where it runs already.
     pub async fn start(&self, name: &str) -> Result<bool, ContainerError> {
-        self.cell(name)?.ask(Command::Start).await
+        self.cell(name)?.ask(|reply| Command::Start(false, reply)).await
+    }
+
+    /// Starts a container that was never started; `false` for one that was, whether or not it runs still. For tasks,
+    /// which run once, however often their agent begins anew.
+    pub async fn start_once(&self, name: &str) -> Result<bool, ContainerError> {
+        self.cell(name)?.ask(|reply| Command::Start(true, reply)).await
     }
 
     /// Ends a container: by its signal, and by force once the grace is over. Returns once it has ended; `false` where it

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use image::{ImageError, ImageStore};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use runtime::RuntimeError;
+use runtime::{Adopted, Runtime, RuntimeError};
 use tokio::task::JoinSet;
 
 use super::actor::Actor;
@@ -19,6 +20,11 @@ use crate::document::{self, FileFailure, blocking};
 use crate::event::EventLog;
 use crate::settings::MountKind;
 use crate::volume::{VolumeError, VolumeName, Volumes};
+
+/// How often what runs is looked for before the engine gives up.
+const ADOPTIONS_TRIED: u32 = 20;
+/// The pause between two looks.
+const ADOPTION_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the containers of a node could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +66,16 @@ impl Containers {
         let holds = found.iter().map(|(record, _)| record.hold.clone()).collect();
         let images =
             ImageStore::open(&root.join("images"), holds, unpack_limits).await.map_err(ContainersError::Images)?;
-        let adopted = runtime.adopt().await.map_err(ContainersError::Adopt)?;
+        let adopted = adopt(&runtime).await.map_err(ContainersError::Adopt)?;
         let mut running: HashMap<_, _> =
             adopted.containers.into_iter().map(|container| (container.id().to_owned(), container)).collect();
         let (registry, execs, tasks) = (Registry::default(), Execs::default(), Mutex::new(JoinSet::new()));
         let shared = Arc::new(Shared { root, runtime, images, volumes, events, node, registry, execs, rng, tasks });
         for (record, state) in found {
-            shared.adopt_claims(&record).await.map_err(ContainersError::Volumes)?;
+            if let Err(error) = shared.adopt_claims(&record).await {
+                // It cannot be started then, which is said when somebody tries.
+                tracing::warn!(container = %record.id, %error, "a volume of a container is missing");
+            }
             let container = running.remove(&record.id);
             let folder = shared.folder_of(&record.id);
             let (cell, commands) = Cell::new(record, state, folder);
@@ -80,10 +89,25 @@ impl Containers {
         }
         for (id, container) in running {
             tracing::info!(container = %id, "a container that nobody knows is removed");
-            container.delete(true).await.map_err(ContainersError::Adopt)?;
+            if let Err(error) = container.delete(true).await {
+                tracing::warn!(container = %id, %error, "it could not be removed; the next opening tries again");
+            }
         }
         Ok(Self { shared })
     }
+}
+
+/// Finds what an earlier engine left. A shim that was just being started when that one was killed may be in the way for
+/// a moment; what was found meanwhile is found again.
+async fn adopt(runtime: &Runtime) -> Result<Adopted, RuntimeError> {
+    for _ in 1..ADOPTIONS_TRIED {
+        match runtime.adopt().await {
+            Ok(adopted) => return Ok(adopted),
+            Err(error) => tracing::warn!(%error, "an earlier engine's containers are still changing; trying again"),
+        }
+        tokio::time::sleep(ADOPTION_PAUSE).await;
+    }
+    runtime.adopt().await
 }
 
 impl Shared {

@@ -20,15 +20,12 @@ const DEPTH_LIMIT: u32 = 2048;
 /// The longest value of an extended attribute, in bytes: the kernel's bound.
 const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
-/// Copies what lies at `destination` of a mounted root into an empty volume: files with owners, modes, times and
-/// attributes. A volume that holds something stays as it is, and so does one for which the image has no folder.
+/// Copies what lies at `destination` of a mounted root into a volume, which is empty: files with owners, modes, times and
+/// attributes. A volume for which the image has no folder stays as it is.
 pub(super) fn populate(root: &Path, destination: &str, volume: &Path) -> Result<(), FileFailure> {
     let work = || -> io::Result<()> {
         let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let target = open(volume, folder, Mode::empty())?;
-        if !is_empty(&target)? {
-            return Ok(());
-        }
         let root = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let inside = destination.trim_start_matches('/');
         let source = match openat2(&root, inside, folder, Mode::empty(), ResolveFlags::IN_ROOT) {
@@ -52,15 +49,6 @@ pub(super) fn subfolder(volume: &Path, subpath: &str) -> Result<PathBuf, FileFai
         if part.starts_with(&whole) { Ok(part) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     };
     find().map_err(FileFailure::at("find a folder of the volume", &volume.join(subpath)))
-}
-
-fn is_empty(folder: &OwnedFd) -> io::Result<bool> {
-    for entry in Dir::read_from(folder)? {
-        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 fn copy_folder(source: &OwnedFd, target: &OwnedFd, depth: u32) -> io::Result<()> {

@@ -88,6 +88,26 @@ async fn only_local_volumes_without_options_are_offered() {
 }
 
 #[tokio::test]
+async fn a_filling_that_was_cut_short_is_done_anew_and_one_that_was_not_is_never_repeated() {
+    let root = tempfile::tempdir().unwrap();
+    let (volumes, _) = open(root.path());
+    let volume = volumes.create(name("data"), VolumeRequest::default()).await.unwrap();
+    let fill = |text: &'static str| {
+        move |folder: &Path| -> Result<(), VolumeError> {
+            assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+            fs::write(folder.join("file"), text).unwrap();
+            if text.is_empty() { Err(VolumeError::NoSuchVolume("cut short".to_owned())) } else { Ok(()) }
+        }
+    };
+
+    volumes.fill(&volume.name, fill("")).unwrap_err();
+    volumes.fill(&volume.name, fill("whole")).unwrap();
+    volumes.fill(&volume.name, fill("again")).unwrap();
+
+    assert_eq!(fs::read_to_string(volume.path.join("file")).unwrap(), "whole");
+}
+
+#[tokio::test]
 async fn pruning_takes_what_nobody_claims_and_the_filter_allows() {
     let root = tempfile::tempdir().unwrap();
     let (volumes, _) = open(root.path());

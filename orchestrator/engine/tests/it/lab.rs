@@ -37,6 +37,8 @@ pub(crate) struct Lab {
     cgroups: PathBuf,
     pub(crate) events: Arc<EventLog>,
     opened: Option<Containers>,
+    /// Seeds what the next one draws.
+    openings: u64,
 }
 
 impl Lab {
@@ -53,7 +55,7 @@ impl Lab {
         let archive = archive_of_image();
         let pieces: Vec<_> = archive.chunks(1 << 16).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         containers.images().load(stream::iter(pieces)).await.unwrap();
-        Self { folder, state, cgroups, events, opened: Some(containers) }
+        Self { folder, state, cgroups, events, opened: Some(containers), openings: 1000 }
     }
 
     /// Closes the engine, as the end of an agent does, and opens it again. Containers run on meanwhile.
@@ -70,8 +72,10 @@ impl Lab {
     }
 
     pub(crate) async fn open_again(&mut self) {
+        self.openings += 1;
         self.events = Arc::new(EventLog::new());
-        self.opened = Some(open(self.folder.path(), self.state.path(), &self.cgroups, &self.events, 7).await);
+        self.opened =
+            Some(open(self.folder.path(), self.state.path(), &self.cgroups, &self.events, self.openings).await);
     }
 
     /// The containers, while the engine is open.
@@ -99,7 +103,8 @@ impl Lab {
         }
     }
 
-    fn end_shims(&self) {
+    /// Ends all shims by force.
+    pub(crate) fn end_shims(&self) {
         for entry in fs::read_dir(self.state.path()).into_iter().flatten().flatten() {
             let state = fs::read(entry.path().join("state.json")).ok();
             if let Some(state) = state.and_then(|bytes| serde_json::from_slice::<State>(&bytes).ok())

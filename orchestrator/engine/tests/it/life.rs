@@ -235,6 +235,38 @@ async fn the_container_of_a_task_is_made_once_however_often_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_to_run_once_runs_once() {
+    let lab = Lab::new().await;
+    let id = lab.create("one", script("true")).await;
+
+    let first = lab.containers().start_once(&id).await.unwrap();
+    lab.wait(&id).await;
+    let second = lab.containers().start_once(&id).await.unwrap();
+
+    assert!(first && !second);
+    assert_eq!(lab.actions(&id), ["create", "start", "die"]);
+}
+
+#[tokio::test]
+async fn many_containers_are_made_and_ended_side_by_side() {
+    let lab = Lab::new().await;
+    let one = async |number: u32| {
+        let mut request = server();
+        request.host_config.binds = Some(vec!["shared:/data".to_owned()]);
+        let id = lab.run(&format!("c{number}"), request).await;
+        lab.wait_for_line(&id, "ready").await;
+        lab.containers().stop(&id, &StopRequest::default()).await.unwrap();
+        lab.containers().remove(&id, false, true).await.unwrap();
+    };
+
+    futures_util::future::join_all((0..12).map(one)).await;
+
+    assert_eq!(lab.left(), (0, Vec::new(), 0));
+    let volume = lab.containers().volumes().find("shared").unwrap();
+    assert_eq!(std::fs::read_to_string(volume.path.join("seed")).unwrap(), "from the image\n");
+}
+
+#[tokio::test]
 async fn what_runs_is_removed_by_force_only_and_what_rests_is_pruned() {
     let lab = Lab::new().await;
     let running = lab.run("running", server()).await;

@@ -1,6 +1,7 @@
 //! The engine goes and comes back; containers run on, and what ended meanwhile is noted.
 
 use std::fs;
+use std::time::Duration;
 
 use engine::{ContainerStatus, RestartPolicy};
 
@@ -86,9 +87,49 @@ async fn a_removal_that_was_cut_short_is_finished() {
 }
 
 #[tokio::test]
+async fn wherever_an_engine_ends_the_next_one_finds_whole_containers_and_can_remove_them() {
+    let mut lab = Lab::new().await;
+    for moment in 0..12_u64 {
+        let work = async {
+            let id = lab.run("one", server()).await;
+            lab.containers().stop(&id, &engine::StopRequest::default()).await.unwrap();
+            lab.containers().start(&id).await.unwrap();
+            lab.containers().remove(&id, true, true).await.unwrap();
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(moment * 12), work).await;
+
+        lab.reopen().await;
+
+        for view in lab.containers().list() {
+            let runs = lab.containers().stats(&view.record.id).await.unwrap().is_some();
+            assert_eq!(runs, view.state.status == ContainerStatus::Running, "{view:?}");
+            lab.containers().remove(&view.record.id, true, true).await.unwrap();
+        }
+        assert_eq!(lab.left(), (0, Vec::new(), 0), "after {moment}");
+        assert!(lab.containers().volumes().list().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_container_whose_shim_is_killed_has_ended_and_can_be_started_again() {
+    let lab = Lab::new().await;
+    let id = lab.run("one", server()).await;
+
+    lab.end_shims();
+    let code = lab.wait(&id).await;
+    lab.containers().start(&id).await.unwrap();
+
+    assert_ne!(code, 0);
+    assert_eq!(lab.containers().find(&id).unwrap().state.status, ContainerStatus::Running);
+    lab.containers().remove(&id, true, true).await.unwrap();
+    assert_eq!(lab.left(), (0, Vec::new(), 0));
+}
+
+#[tokio::test]
 async fn what_belongs_to_no_container_is_collected() {
     let mut lab = Lab::new().await;
     let id = lab.run("one", server()).await;
+    lab.wait_for_line(&id, "ready").await;
     lab.close().await;
     let folder = lab.path("containers").join(&id);
     rustix::mount::unmount(folder.join("root/merged"), rustix::mount::UnmountFlags::DETACH).unwrap();

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use runtime::{Container, Exit, Phase, RuntimeError};
 use tokio::time::Instant;
 
-use super::live::Live;
+use super::live::{Live, unseen};
 use super::{Actor, Next};
 use crate::container::restart::{self, Occasion};
 use crate::container::{ContainerError, ContainerStatus, HealthState};
 use crate::settings;
 use crate::signal;
-
-/// What Docker says of a program whose end nobody saw.
-const UNSEEN: i32 = 255;
 
 impl Actor {
     /// Asks the program to end, and sets the moment of force; whether it ran.
@@ -115,14 +111,7 @@ impl Actor {
     }
 
     /// The program has ended.
-    pub(super) async fn end(&mut self, outcome: Result<Exit, RuntimeError>) -> Next {
-        let exit = outcome.unwrap_or_else(|error| Exit {
-            code: UNSEEN,
-            signal: None,
-            oom_killed: false,
-            finished_at: Timestamp::now(),
-            error: Some(model::with_causes(&error)),
-        });
+    pub(super) async fn end(&mut self, exit: Exit) -> Next {
         let is_stopping = self.live.take().is_some_and(|live| live.is_stopping);
         let ran_for = self.running_for();
         self.note_end(exit, ran_for, is_stopping);
@@ -202,7 +191,7 @@ impl Actor {
                 match known.exit {
                     Some(exit) if is_news && known.started_at.is_some() => {
                         self.update(|state| state.started_at = known.started_at);
-                        self.end(Ok(exit)).await
+                        self.end(exit).await
                     }
                     Some(_) | None => self.rest().await,
                 }
@@ -222,15 +211,7 @@ impl Actor {
     /// It does not run, and nothing of it is mounted. One that ran when the engine was there last has ended unseen.
     async fn rest(&mut self) -> Next {
         if self.state.status.has_process() {
-            return self
-                .end(Ok(Exit {
-                    code: UNSEEN,
-                    signal: None,
-                    oom_killed: false,
-                    finished_at: Timestamp::now(),
-                    error: None,
-                }))
-                .await;
+            return self.end(unseen(None)).await;
         }
         if self.state.status == ContainerStatus::Restarting {
             self.update(|state| state.status = ContainerStatus::Exited);

@@ -4,6 +4,9 @@ use super::{Actor, Next};
 use crate::container::{ContainerError, ContainerRecord, ContainerStatus};
 use crate::document::{self, blocking};
 
+/// 128 and `SIGKILL`.
+const KILLED: i32 = 137;
+
 impl Actor {
     /// Removes the container and all that came with it. Its volumes without names go where `with_volumes` says so.
     pub(super) async fn remove(&mut self, is_forced: bool, with_volumes: bool) -> Result<(), ContainerError> {
@@ -27,7 +30,10 @@ impl Actor {
         self.shared.runtime.discard(&self.cell.id).await?;
         self.container = None;
         if had_process {
-            let exit = container_exit(self.live.take()).await;
+            let exit = match self.live.take() {
+                Some(live) => live.ending.await.code,
+                None => KILLED,
+            };
             self.update(|state| {
                 state.pid = 0;
                 state.exit_code = exit;
@@ -58,15 +64,5 @@ impl Actor {
                 Next::Go
             }
         }
-    }
-}
-
-/// How a program that was ended with its container has ended.
-async fn container_exit(live: Option<super::Live>) -> i32 {
-    /// 128 and `SIGKILL`.
-    const KILLED: i32 = 137;
-    match live {
-        Some(live) => live.ending.await.map_or(KILLED, |exit| exit.code),
-        None => KILLED,
     }
 }

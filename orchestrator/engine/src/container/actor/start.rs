@@ -11,10 +11,14 @@ use super::{Actor, Next};
 use crate::container::{ContainerError, ContainerRecord, ContainerStatus, HealthState, populate};
 use crate::document::{FileFailure, blocking};
 use crate::settings::{self, HostFiles, MountKind, MountPoint, NetworkMode, Place};
+use crate::volume::Volumes;
 
 impl Actor {
-    /// Starts it because somebody asked; whether it did not run.
-    pub(super) async fn start_by_hand(&mut self) -> Result<bool, ContainerError> {
+    /// Starts it because somebody asked; whether it did not run. Where `is_once`, only if it was never started.
+    pub(super) async fn start_by_hand(&mut self, is_once: bool) -> Result<bool, ContainerError> {
+        if is_once && self.state.started_at.is_some() {
+            return Ok(false);
+        }
         match self.state.status {
             ContainerStatus::Running => return Ok(false),
             ContainerStatus::Paused => {
@@ -107,11 +111,11 @@ impl Actor {
         let folder = self.cell.folder.clone();
         let fills = !self.state.has_filled_volumes;
         let work = {
-            let record = std::sync::Arc::clone(&record);
+            let (record, volumes) = (std::sync::Arc::clone(&record), self.shared.volumes.clone());
             move || -> Result<Vec<MountPoint>, ContainerError> {
                 let root = ContainerRecord::root(&folder).mount(&layers, record.durability())?;
                 write_files(&record, &folder)?;
-                sources(&record.mounts, &root, fills)
+                sources(&record.mounts, &root, fills.then_some(&volumes))
             }
         };
         let mounts = blocking(work).await?;
@@ -194,7 +198,7 @@ fn write_files(record: &ContainerRecord, folder: &Path) -> Result<(), ContainerE
 }
 
 /// The mounts with their sources: made where they may be, found where they must be, filled where they are new.
-fn sources(mounts: &[MountPoint], root: &Path, fills: bool) -> Result<Vec<MountPoint>, ContainerError> {
+fn sources(mounts: &[MountPoint], root: &Path, filled: Option<&Volumes>) -> Result<Vec<MountPoint>, ContainerError> {
     let mut found = mounts.to_vec();
     for mount in &mut found {
         match mount.kind {
@@ -203,8 +207,12 @@ fn sources(mounts: &[MountPoint], root: &Path, fills: bool) -> Result<Vec<MountP
             }
             MountKind::Bind => settings::check_bind(mount)?,
             MountKind::Volume => {
-                if fills && mount.fills && mount.subpath.is_empty() {
-                    populate::populate(root, &mount.destination, &mount.source)?;
+                let name = mount.name.as_deref().and_then(|name| name.parse().ok());
+                if let (Some(volumes), Some(name)) = (filled, name)
+                    && mount.fills
+                    && mount.subpath.is_empty()
+                {
+                    volumes.fill(&name, |folder| populate::populate(root, &mount.destination, folder))?;
                 }
                 if !mount.subpath.is_empty() {
                     mount.source = populate::subfolder(&mount.source, &mount.subpath)?;
