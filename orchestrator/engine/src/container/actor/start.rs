@@ -39,7 +39,7 @@ impl Actor {
             Some(_) | None if matches!(self.state.status, ContainerStatus::Removing | ContainerStatus::Dead) => {
                 Err(self.is_going())
             }
-            Some(_) | None => self.prepare().await,
+            Some(_) | None => self.prepare(false).await,
         }
     }
 
@@ -58,11 +58,7 @@ impl Actor {
 
     async fn start(&mut self) -> Result<(), ContainerError> {
         self.restart_at = None;
-        let started = match self.prepare().await {
-            Ok(container) => container.start().await.map(|pid| (container, pid)).map_err(ContainerError::from),
-            Err(error) => Err(error),
-        };
-        let (container, pid) = match started {
+        let (container, pid) = match self.begin().await {
             Ok(started) => started,
             Err(error) => {
                 self.give_up().await;
@@ -97,8 +93,17 @@ impl Actor {
         Ok(())
     }
 
-    /// Makes the container in the runtime, up to its program; one that is ready already is taken.
-    async fn prepare(&mut self) -> Result<Container, ContainerError> {
+    /// Lets its program begin; its process. Where nobody is attached it is made and begun in one step, which is quicker.
+    async fn begin(&mut self) -> Result<(Container, u32), ContainerError> {
+        let container = self.prepare(true).await?;
+        let state = container.state()?;
+        let pid = if state.phase == Phase::Created { container.start().await? } else { state.init.pid };
+        Ok((container, pid))
+    }
+
+    /// Makes the container in the runtime, up to its program, or with it where it `starts_at_once`; one that is ready
+    /// already is taken.
+    async fn prepare(&mut self, starts_at_once: bool) -> Result<Container, ContainerError> {
         if let Some(container) = self.container.take() {
             if container.state().is_ok_and(|state| state.phase == Phase::Created) {
                 self.container = Some(container.clone());
@@ -122,7 +127,7 @@ impl Actor {
         if fills {
             self.update(|state| state.has_filled_volumes = true);
         }
-        let bundle = self.bundle(&record, &mounts)?;
+        let bundle = Bundle { starts_at_once, ..self.bundle(&record, &mounts)? };
         let container = match self.shared.runtime.create(&bundle).await {
             // Left by an earlier try that nobody waited for.
             Err(RuntimeError::Exists { .. }) => {
