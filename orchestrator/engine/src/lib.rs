@@ -1,5 +1,16 @@
-//! What a node is and does by itself, whether or not it is in a swarm: its facts, its images, containers and volumes,
-//! its events, how long it stays.
+//! What a node is and does by itself, whether or not it is in a swarm: its facts, its events, how long it stays, and the
+//! containers, images and volumes on it.
+//!
+//! ```text
+//! Engine ── facts, events, lease
+//!    ├── Images
+//!    └── Containers ── ImageStore, Volumes          each container: an actor over runtime::Container
+//! task + node ── task_container ──> CreateRequest ──> Containers::ensure, start_once, wait, stop, remove
+//! Docker's API ── from_docker_json ──┘                Containers::create, start, attach, exec_create, …
+//! ```
+//!
+//! The Engine API and the agent's tasks both stand on it. What it cannot do it does not claim: settings that a node cannot
+//! keep are refused in Docker's words. `orchestrator/design/containers.md` has the rules and the files on the disk.
 
 #![forbid(unsafe_code)]
 

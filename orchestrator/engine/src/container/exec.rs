@@ -115,7 +115,8 @@ impl Execs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, exec: Arc<Exec>) {
+    /// Adds a program; returns the one that was forgotten for it.
+    fn add(&self, exec: Arc<Exec>) -> Option<Arc<Exec>> {
         let mut known = self.known();
         let mut of_container: HashMap<&str, usize> = HashMap::new();
         for exec in known.iter() {
@@ -123,10 +124,10 @@ impl Execs {
         }
         let is_full = of_container.get(exec.container_id.as_str()).is_some_and(|count| *count >= KEPT);
         let is_over = |known: &Arc<Exec>| known.container_id == exec.container_id && !known.view().is_running;
-        if is_full && let Some(oldest) = known.iter().position(is_over) {
-            known.remove(oldest);
-        }
+        let oldest = known.iter().position(is_over).filter(|_| is_full);
+        let forgotten = oldest.map(|at| known.remove(at));
         known.push(exec);
+        forgotten
     }
 
     fn find(&self, id: &str) -> Result<Arc<Exec>, ContainerError> {
@@ -159,7 +160,10 @@ impl Containers {
         let id = self.shared.draw(crate::hex_id);
         let action = format!("exec_create: {}", config.cmd.join(" "));
         let (container_id, progress) = (cell.id.clone(), Mutex::default());
-        self.shared.execs.add(Arc::new(Exec { id: id.clone(), container_id, config, progress }));
+        let exec = Arc::new(Exec { id: id.clone(), container_id, config, progress });
+        if let Some(forgotten) = self.shared.execs.add(exec) {
+            self.running(&cell)?.forget_exec(&forgotten.id)?;
+        }
         self.tell_exec(&cell, &action, &id);
         Ok(id)
     }
