@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{
-    ContainerError, ContainerState, ContainerStatus as Doing, Containers, CreateRequest, Engine, HealthStatus, Images,
-    InvalidSettings, StopRequest, TaskNode, task_container,
+    ContainerError, ContainerState, Containers, CreateRequest, Engine, HealthStatus, Images, InvalidSettings,
+    StopRequest, TaskNode, task_container,
 };
 use image::{Credentials, Reference, Silent};
 use model::{ContainerStatus, PortConfig, Task, with_causes};
@@ -76,10 +76,6 @@ impl ContainerController {
         Credentials::from_header(header).map_err(|error| TaskFailure::fatal(error.to_string()))
     }
 
-    fn state(&self) -> Option<ContainerState> {
-        self.containers().find(&self.name).ok().map(|view| view.state)
-    }
-
     /// Waits until the container has come to a state, or is gone, and gives the last one.
     async fn until(&self, is_met: impl FnMut(&ContainerState) -> bool) -> Result<ContainerState, TaskFailure> {
         let mut states = self.containers().watch(&self.name).map_err(|error| failure(&error))?;
@@ -107,9 +103,7 @@ impl Controller for ContainerController {
 
     async fn start(&self) -> Result<(), TaskFailure> {
         // What has run is not run again: its end is what the next step finds.
-        if self.state().is_some_and(|state| state.status == Doing::Created) {
-            self.containers().start(&self.name).await.map_err(|error| failure(&error))?;
-        }
+        self.containers().start_once(&self.name).await.map_err(|error| failure(&error))?;
         let is_settled = |state: &ContainerState| {
             let is_starting = state.health.as_ref().is_some_and(|health| health.status == HealthStatus::Starting);
             !(state.status.is_running() && is_starting)
