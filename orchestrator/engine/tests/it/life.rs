@@ -311,6 +311,21 @@ fn is_health(state: &engine::ContainerState, status: engine::HealthStatus) -> bo
 }
 
 #[tokio::test]
+async fn a_container_whose_memory_runs_out_is_ended_and_says_so() {
+    let lab = Lab::new().await;
+    let mut request = script("exec busybox tail -c 200000000 /dev/zero");
+    request.host_config.resources.memory = 16 << 20;
+    request.host_config.resources.memory_swap = 16 << 20;
+
+    let id = lab.run("one", request).await;
+    let code = lab.wait(&id).await;
+
+    let state = lab.containers().find(&id).unwrap().state;
+    assert_eq!((code, state.oom_killed), (137, true));
+    assert_eq!(lab.actions(&id), ["create", "start", "oom", "die"]);
+}
+
+#[tokio::test]
 async fn limits_are_changed_while_a_container_runs() {
     let lab = Lab::new().await;
     let id = lab.run("one", server()).await;
