@@ -33,10 +33,12 @@ mod wait;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use image::{ImageStore, UnpackLimits};
 use rand::rngs::StdRng;
 use runtime::Runtime;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::cell::Cell;
@@ -56,6 +58,9 @@ pub use self::wait::{Wait, WaitCondition, WaitOutcome};
 use crate::event::EventLog;
 use crate::settings::NodeFacts;
 use crate::volume::Volumes;
+
+/// How long what was begun may take once the engine is to close; what takes longer is the next one's.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where the containers of a node lie, and what they stand on.
 #[derive(Debug)]
@@ -97,8 +102,11 @@ struct Shared {
     registry: Registry,
     execs: exec::Execs,
     rng: Mutex<StdRng>,
-    /// The actors, and what goes on when its caller is gone.
+    /// The actors, and what goes on when its caller is gone: each ends between two steps once `closing` says so.
     tasks: Mutex<JoinSet<()>>,
+    /// The streams of programs that were added: they end whenever they are dropped.
+    streams: Mutex<JoinSet<()>>,
+    closing: watch::Sender<bool>,
 }
 
 impl Containers {
@@ -124,14 +132,18 @@ impl Containers {
         &self.shared.volumes
     }
 
-    /// Ends the work on containers, and waits for it; the containers themselves run on. Nothing can be asked for
-    /// afterwards.
+    /// Ends the work on containers, and waits until what was begun is done; the containers themselves run on. Nothing can
+    /// be asked for afterwards.
     pub async fn close(&self) {
-        let mut tasks = {
-            let mut tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *tasks)
-        };
-        tasks.shutdown().await;
+        let take = |set: &Mutex<JoinSet<()>>| std::mem::take(&mut *set.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shared.closing.send_replace(true);
+        take(&self.shared.streams).shutdown().await;
+        let mut tasks = take(&self.shared.tasks);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_LIMIT, all).await.is_err() {
+            tracing::warn!("work on containers is left to the next engine");
+            tasks.shutdown().await;
+        }
     }
 
     fn cell(&self, name: &str) -> Result<Arc<Cell>, ContainerError> {
@@ -142,9 +154,12 @@ impl Containers {
 impl Shared {
     /// Lets work go on whether or not its caller stays. Who has ended is forgotten.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(work);
+        spawn_in(&self.tasks, work);
+    }
+
+    /// Lets a stream go on whether or not somebody listens.
+    fn spawn_stream(&self, work: impl Future<Output = ()> + Send + 'static) {
+        spawn_in(&self.streams, work);
     }
 
     fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
@@ -154,4 +169,10 @@ impl Shared {
     fn folder_of(&self, id: &str) -> PathBuf {
         self.root.join("containers").join(id)
     }
+}
+
+fn spawn_in(set: &Mutex<JoinSet<()>>, work: impl Future<Output = ()> + Send + 'static) {
+    let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+    while set.try_join_next().is_some() {}
+    set.spawn(work);
 }

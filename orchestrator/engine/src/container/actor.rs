@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime::{Container, Exit, Limits};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use self::live::{Live, at, or_never};
@@ -105,8 +105,9 @@ impl Actor {
         Self { shared, cell, state, container: None, live: None, restart_at: None, last_pause: None }
     }
 
-    /// Acts until the container is gone.
+    /// Acts until the container is gone, or the engine is to close.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut closing = self.shared.closing.subscribe();
         loop {
             let noticed = {
                 let grace_over = self.live.as_ref().and_then(|live| live.kill_at);
@@ -117,6 +118,7 @@ impl Actor {
                 };
                 tokio::select! {
                     biased;
+                    () = is_closing(&mut closing) => return,
                     exit = or_never(ending) => Noticed::Ended(exit),
                     command = commands.recv() => Noticed::Command(command),
                     () = at(grace_over) => Noticed::GraceOver,
@@ -231,6 +233,12 @@ impl Actor {
         }
         true
     }
+}
+
+/// Waits until the engine is to close.
+async fn is_closing(closing: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the actor's share.
+    let _ = closing.wait_for(|is_closing| *is_closing).await;
 }
 
 fn answer<T>(reply: Reply<T>, outcome: Result<T, ContainerError>) -> Next {

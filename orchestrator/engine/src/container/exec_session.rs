@@ -53,8 +53,8 @@ pub(super) fn connect(
     let (input, input_receiver) = mpsc::channel(PIECES_WAITING);
     register(session.pid(), input.clone());
     let (from, to) = session.into_attachment().split();
-    shared.spawn(read(from, output_sender, Arc::clone(shared), Arc::clone(cell), Arc::clone(exec)));
-    shared.spawn(write(to, input_receiver));
+    shared.spawn_stream(read(from, output_sender, Arc::clone(shared), Arc::clone(cell), Arc::clone(exec)));
+    shared.spawn_stream(write(to, input_receiver));
     ExecStream { output, input }
 }
 

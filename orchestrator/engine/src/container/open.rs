@@ -9,6 +9,7 @@ use image::{ImageError, ImageStore};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use runtime::{Adopted, Runtime, RuntimeError};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::actor::Actor;
@@ -70,7 +71,21 @@ impl Containers {
         let mut running: HashMap<_, _> =
             adopted.containers.into_iter().map(|container| (container.id().to_owned(), container)).collect();
         let (registry, execs, tasks) = (Registry::default(), Execs::default(), Mutex::new(JoinSet::new()));
-        let shared = Arc::new(Shared { root, runtime, images, volumes, events, node, registry, execs, rng, tasks });
+        let (streams, closing) = (Mutex::new(JoinSet::new()), watch::Sender::new(false));
+        let shared = Arc::new(Shared {
+            root,
+            runtime,
+            images,
+            volumes,
+            events,
+            node,
+            registry,
+            execs,
+            rng,
+            tasks,
+            streams,
+            closing,
+        });
         for (record, state) in found {
             if let Err(error) = shared.adopt_claims(&record).await {
                 // It cannot be started then, which is said when somebody tries.
