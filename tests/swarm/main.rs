@@ -15,5 +15,6 @@ mod lease;
 mod life;
 mod recover;
 mod root;
+mod services;
 mod trust;
 mod workstation;

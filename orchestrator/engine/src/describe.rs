@@ -60,7 +60,9 @@ pub enum EngineOpenError {
 const PLUGINS: [(&str, &str); 5] =
     [("Log", "json-file"), ("Log", "local"), ("Network", "host"), ("Network", "null"), ("Volume", "local")];
 /// The folder of containers, images and volumes in the data directory.
-const FOLDER: &str = "engine";
+pub(crate) const FOLDER: &str = "engine";
+/// The folder of running containers in the run directory.
+pub(crate) const RUNTIME_FOLDER: &str = "containers";
 
 /// The engine of a node. Costs nothing while nobody asks.
 #[derive(Debug)]
@@ -83,7 +85,7 @@ impl Engine {
         let events = Arc::new(EventLog::new());
         let facts = HostFacts::read();
         // By the id, so that several engines of one machine never take what is another one's for left over.
-        let runtime = Runtime::new(settings.run_dir.join("containers"), cgroup::containers_group(&id)?)
+        let runtime = Runtime::new(settings.run_dir.join(RUNTIME_FOLDER), cgroup::containers_group(&id)?)
             .map_err(EngineOpenError::Runtime)?;
         let containers = ContainerSettings {
             root: settings.data_dir.join(FOLDER),

@@ -38,15 +38,21 @@ pub enum EngineIdentityError {
 
 /// Reads the id from the data directory; draws one where there is none. A crash leaves the old state or the new one.
 pub(crate) fn ensure(data_dir: &Path, rng: &mut impl rand::Rng) -> Result<String, EngineIdentityError> {
+    if let Some(id) = read(data_dir)? {
+        return Ok(id);
+    }
+    let id = draw(rng);
+    write(data_dir, &id).map_err(|source| EngineIdentityError::Write { path: data_dir.join(FILE), source })?;
+    Ok(id)
+}
+
+/// Reads the id from the data directory; `None` where no engine has drawn one.
+pub(crate) fn read(data_dir: &Path) -> Result<Option<String>, EngineIdentityError> {
     let path = data_dir.join(FILE);
     match fs::read_to_string(&path) {
-        Ok(text) if is_uuid(text.trim()) => Ok(text.trim().to_owned()),
+        Ok(text) if is_uuid(text.trim()) => Ok(Some(text.trim().to_owned())),
         Ok(_) => Err(EngineIdentityError::Malformed { path }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let id = draw(rng);
-            write(data_dir, &id).map_err(|source| EngineIdentityError::Write { path, source })?;
-            Ok(id)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(EngineIdentityError::Read { path, source }),
     }
 }

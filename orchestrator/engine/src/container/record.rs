@@ -50,7 +50,7 @@ impl ContainerRecord {
     }
 
     /// Its root, in its folder.
-    pub(super) fn root(folder: &Path) -> ContainerRoot {
+    pub(crate) fn root(folder: &Path) -> ContainerRoot {
         ContainerRoot::new(folder.join("root"))
     }
 

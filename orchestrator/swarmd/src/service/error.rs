@@ -52,6 +52,9 @@ pub(crate) enum ServiceError {
         /// Whom it is for.
         expected: String,
     },
+    /// What the node ran cannot be taken away.
+    #[error("failed to remove the node's containers")]
+    Containers(#[source] Box<engine::EngineOpenError>),
     /// Nothing is installed.
     #[error("no agent is installed on this host")]
     NotInstalled,
@@ -114,6 +117,7 @@ impl ServiceError {
             | Self::Supervisor { .. }
             | Self::Command { .. }
             | Self::Kernel(_)
+            | Self::Containers(_)
             | Self::File { .. } => ErrorKind::Internal,
         }
     }
@@ -141,6 +145,7 @@ impl ServiceError {
             | Self::Supervisor { .. }
             | Self::Command { .. }
             | Self::Kernel(_)
+            | Self::Containers(_)
             | Self::File { .. } => None,
         }
     }

@@ -29,6 +29,7 @@ pub(crate) fn remove(supervision: Supervision, mark: &str) -> Result<(), Service
 fn remove_all(supervision: Supervision) -> Result<(), ServiceError> {
     supervision::quit(supervision)?;
     nft::remove(Family::Inet, layout::GUARD_TABLE)?;
+    remove_containers()?;
     match supervision {
         Supervision::Systemd => remove_unit()?,
         Supervision::Supervisor => boot::files().try_for_each(|file| remove_file(&file))?,
@@ -40,6 +41,14 @@ fn remove_all(supervision: Supervision) -> Result<(), ServiceError> {
     }
     remove_data(Path::new(layout::DATA_DIR))?;
     remove_binary(supervision)
+}
+
+/// Ends what the node ran: containers live on without the agent.
+fn remove_containers() -> Result<(), ServiceError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| ServiceError::file("use", layout::RUN_DIR, source))?;
+    let removal = engine::remove_containers(Path::new(layout::DATA_DIR), Path::new(layout::RUN_DIR));
+    runtime.block_on(removal).map_err(|source| ServiceError::Containers(Box::new(source)))
 }
 
 fn remove_unit() -> Result<(), ServiceError> {

@@ -1,0 +1,112 @@
+//! Services whose tasks are real containers, made and watched with the stock `docker`.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+
+use tests::run::eventually;
+use tests::{Host, Hosts};
+
+use crate::bare::{docker, docker_reading, start_agent};
+
+/// A program that ends when it is asked to.
+const PROGRAM: &str = "/bin/busybox sh /program";
+
+/// A host whose only node is a swarm, with an image of busybox and of a program that runs until it is asked to end.
+fn swarm_of_one(hosts: &Hosts) -> &Host {
+    let host = hosts.host(1);
+    // The host's root is an overlay, and containers' roots are overlays upon what lies here.
+    host.shell("mkdir -p /var/lib/swarmd && mount -t tmpfs tmpfs /var/lib/swarmd").unwrap();
+    start_agent(host);
+    host.shell(
+        "mkdir -p /run/root/bin /run/root/tmp && cp /usr/bin/busybox /run/root/bin/busybox && \
+         printf 'trap \"exit 0\" TERM\\nwhile :; do /bin/busybox sleep 0.05; done\\n' > /run/root/program && \
+         tar -C /run/root -cf /run/image.tar .",
+    )
+    .unwrap();
+    let archive = File::open(host.path("/run/image.tar").unwrap()).unwrap();
+    docker_reading(host, "import - app:1", archive).answer();
+    docker(host, "swarm init --advertise-addr eth0").answer();
+    host
+}
+
+/// The ids of a service's tasks that run.
+fn running(host: &Host, service: &str) -> BTreeSet<String> {
+    let command = format!("service ps {service} -q --no-trunc --filter desired-state=running");
+    let tasks = docker(host, &command).answer();
+    let is_running = |task: &&str| {
+        docker(host, &format!("inspect --type task --format {{{{.Status.State}}}} {task}")).answer() == "running"
+    };
+    tasks.lines().filter(is_running).map(ToOwned::to_owned).collect()
+}
+
+#[track_caller]
+fn runs(host: &Host, service: &str, replicas: usize) -> BTreeSet<String> {
+    eventually(&format!("{replicas} tasks of {service} run"), || {
+        let tasks = running(host, service);
+        (tasks.len() == replicas).then_some(tasks)
+    })
+}
+
+/// The first processes of containers, as the host counts.
+fn programs(host: &Host) -> BTreeSet<String> {
+    let found = host.try_shell("pgrep -f '^/bin/busybox sh /program'").unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+fn create(host: &Host, options: &str) {
+    docker(host, &format!("service create -d --no-resolve-image --network host {options} app:1 {PROGRAM}")).answer();
+}
+
+#[test]
+fn a_service_runs_scales_changes_and_goes() {
+    let hosts = Hosts::start(1).unwrap();
+    let host = swarm_of_one(&hosts);
+
+    create(host, "--name web --replicas 2");
+    runs(host, "web", 2);
+    docker(host, "service scale -d web=4").answer();
+    runs(host, "web", 4);
+    docker(host, "service scale -d web=1").answer();
+    let before = runs(host, "web", 1);
+    docker(host, "service update -d --no-resolve-image --env-add X=1 --update-monitor 1ms web").answer();
+    eventually("the task is another one", || (running(host, "web").is_disjoint(&before)).then_some(()));
+    runs(host, "web", 1);
+    docker(host, "service rm web").answer();
+
+    eventually("no container is left", || programs(host).is_empty().then_some(()));
+}
+
+#[test]
+fn a_container_that_is_killed_is_replaced_and_its_task_says_how_it_ended() {
+    let hosts = Hosts::start(1).unwrap();
+    let host = swarm_of_one(&hosts);
+    create(host, "--name web --restart-delay 0s");
+    let before = runs(host, "web", 1);
+
+    let program = programs(host).pop_first().unwrap();
+    host.shell(&format!("kill -KILL {program}")).unwrap();
+
+    eventually("another task runs", || {
+        let now = running(host, "web");
+        (now.len() == 1 && now.is_disjoint(&before)).then_some(())
+    });
+    let errors = docker(host, "service ps web --no-trunc --format {{.Error}}").answer();
+    assert!(errors.contains("task: non-zero exit (137)"), "{errors}");
+}
+
+#[test]
+fn containers_live_on_when_the_agent_is_killed_and_the_next_one_has_them() {
+    let hosts = Hosts::start(1).unwrap();
+    let host = swarm_of_one(&hosts);
+    create(host, "--name web --replicas 2");
+    let (tasks, before) = (runs(host, "web", 2), programs(host));
+    assert_eq!(before.len(), 2);
+
+    host.shell("kill -KILL $(pgrep -of 'swarmd run --hostname')").unwrap();
+    start_agent(host);
+
+    assert_eq!(runs(host, "web", 2), tasks);
+    assert_eq!(programs(host), before);
+    docker(host, "service rm web").answer();
+    eventually("no container is left", || programs(host).is_empty().then_some(()));
+}
