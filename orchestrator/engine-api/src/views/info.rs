@@ -1,7 +1,7 @@
 //! The engine and its place in the swarm, as `GET /info` shows it.
 //!
-//! Every field that a client prints is here. What does not stand yet (containers, drivers, runtimes) is
-//! zero, empty or `none`: the engine claims nothing that it cannot do.
+//! Every field that a client prints is here. What does not stand yet (runtimes to choose from) is empty: the engine claims
+//! nothing that it cannot do.
 
 mod registries;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use ::node::{NodeView, SwarmCondition, SwarmRead};
 use ca::CertificateError;
-use engine::{Engine, HostFacts};
+use engine::{ContainerStatus, Engine, HostFacts};
 use jiff::Timestamp;
 use model::SwarmError;
 use serde::Serialize;
@@ -37,10 +37,10 @@ WARNING: Running Swarm in a two-manager configuration. This configuration provid
 pub(crate) struct InfoDocument {
     #[serde(rename = "ID")]
     id: String,
-    containers: u64,
-    containers_running: u64,
-    containers_paused: u64,
-    containers_stopped: u64,
+    containers: usize,
+    containers_running: usize,
+    containers_paused: usize,
+    containers_stopped: usize,
     images: usize,
     driver: &'static str,
     driver_status: Option<Vec<[String; 2]>>,
@@ -136,16 +136,20 @@ impl InfoDocument {
         let InfoParts { engine, facts, view, read, version, open_files, now } = parts;
         let swarm = SwarmInfoView::new(view, read)?;
         let has = |controller| facts.cgroups.has(controller);
+        let containers = engine.containers().list();
+        let count = |is_so: &dyn Fn(ContainerStatus) -> bool| {
+            containers.iter().filter(|container| is_so(container.state.status)).count()
+        };
         // Nothing here sends bridged packets through netfilter, so nothing is missing where the kernel does not.
         let bridge_netfilter = (version < BRIDGE_NETFILTER_UNTIL).then_some(true);
         Ok(Self {
             id: engine.id().to_owned(),
-            containers: 0,
-            containers_running: 0,
-            containers_paused: 0,
-            containers_stopped: 0,
+            containers: containers.len(),
+            containers_running: count(&|status| status.has_process() && status != ContainerStatus::Paused),
+            containers_paused: count(&|status| status == ContainerStatus::Paused),
+            containers_stopped: count(&|status| !status.has_process()),
             images: engine.images().store().list().len(),
-            driver: "",
+            driver: "overlayfs",
             driver_status: None,
             plugins: PluginsView::new(engine),
             memory_limit: has("memory"),
@@ -163,8 +167,8 @@ impl InfoDocument {
             oom_kill_disable: has("memory") && !facts.cgroups.is_unified,
             goroutines: 0,
             system_time: time(now),
-            logging_driver: "",
-            cgroup_driver: "none",
+            logging_driver: "json-file",
+            cgroup_driver: "cgroupfs",
             cgroup_version: if facts.cgroups.is_unified { "2" } else { "1" },
             event_listeners: engine.events().readers(),
             os_type: facts.platform.os.clone(),

@@ -248,7 +248,7 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
     let (sender, receiver) = mpsc::channel::<Bytes>(1);
     let body = stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
     let body = Body::from_stream(body.map(Ok::<_, std::convert::Infallible>));
-    let (socket, work) = (served.socket(), served.folder.path().join("images/work"));
+    let (socket, work) = (served.socket(), served.folder.path().join("engine/images/work"));
     let begun = || std::fs::read_dir(&work).unwrap().next().is_some();
 
     let mut client = tokio::task::JoinSet::new();
@@ -267,7 +267,7 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
     };
     tokio::time::timeout(crate::served::PATIENCE, ended).await.expect("the work goes on");
     assert_eq!(served.send("GET", "/images/json").await.json(), json!([]));
-    assert_eq!(std::fs::read_dir(served.folder.path().join("images/blobs/sha256")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(served.folder.path().join("engine/images/blobs/sha256")).unwrap().count(), 0);
 }
 
 #[tokio::test]

@@ -223,7 +223,7 @@ async fn what_a_pull_has_brought_goes_when_it_is_given_up() {
     let image = TestImage::new("half", 1, &[("one", b"1"), ("two", b"2")]);
     let (address, _server) = unending_registry(&image).await;
     let (blobs, layers) =
-        (served.folder.path().join("images/blobs/sha256"), served.folder.path().join("images/layers"));
+        (served.folder.path().join("engine/images/blobs/sha256"), served.folder.path().join("engine/images/layers"));
     let count = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().count();
     let path = format!("/images/create?fromImage={address}/app&tag=1");
 

@@ -239,8 +239,11 @@ async fn info_claims_nothing_that_does_not_stand() {
     for count in ["Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images"] {
         assert_eq!(info[count], 0, "{count}");
     }
-    assert_eq!(info["Plugins"], json!({"Volume": [], "Network": [], "Authorization": null, "Log": []}));
-    assert_eq!((&info["Driver"], &info["CgroupDriver"], &info["Runtimes"]), (&json!(""), &json!("none"), &json!({})));
+    let plugins =
+        json!({"Volume": ["local"], "Network": ["host", "null"], "Authorization": null, "Log": ["json-file", "local"]});
+    assert_eq!(info["Plugins"], plugins);
+    let (driver, groups) = (json!("overlayfs"), json!("cgroupfs"));
+    assert_eq!((&info["Driver"], &info["CgroupDriver"], &info["Runtimes"]), (&driver, &groups, &json!({})));
     assert_eq!(info["Labels"], json!(["rack=r1"]));
     assert_eq!(info["DockerRootDir"], served.folder.path().to_str().unwrap());
     assert_eq!(info["ID"].as_str().unwrap().len(), 36);

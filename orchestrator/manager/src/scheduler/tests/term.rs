@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use engine::Lease;
 use gossip::GossipView;
-use model::NodeHealth;
+use model::{Meta, NodeHealth, ReplicatedMode, Service, ServiceSpec, ServiceState};
 use raft::{DataKey, Peer, Raft, RaftCallKind, RaftSettings, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -42,6 +42,15 @@ async fn shows<T>(store: &Store, look: impl Fn(&Snapshot) -> Option<T>) -> T {
         }
     };
     timeout(DEADLINE, shown).await.expect("the store shows what is waited for")
+}
+
+/// The service whose only task this is: whoever orchestrates has nothing to do.
+fn service_of(task: &Task) -> Service {
+    let mut spec = ServiceSpec { name: task.state.service_name.clone(), ..ServiceSpec::default() };
+    spec.task_template = task.spec.clone();
+    spec.mode.replicated = Some(ReplicatedMode { replicas: Some(1) });
+    let state = ServiceState { spec_revision: task.state.spec_revision, ..ServiceState::default() };
+    Service { id: task.state.service_id.clone(), meta: Meta::default(), spec, state }
 }
 
 /// Waits until a task is in a state.
@@ -90,8 +99,8 @@ async fn a_leader_schedules_and_takes_tasks_from_nodes_that_change() {
     raft.form(BTreeMap::from([(me.raft_id, me)])).await.unwrap();
     raft.status().wait_for(|status| status.is_leader).await.unwrap();
     let waiting = task(1, 1, &constrained(&["node.labels.zone!=east"]));
-    let created = waiting.clone();
-    store.update(|tx| tx.create_task(created)).await.unwrap();
+    let (service, created) = (service_of(&waiting), waiting.clone());
+    store.update(|tx| tx.create_service(service).and_then(|()| tx.create_task(created))).await.unwrap();
 
     let change = |change: fn(&mut Node)| {
         let worker = worker.clone();
