@@ -58,7 +58,7 @@ impl Actor {
 
     async fn start(&mut self) -> Result<(), ContainerError> {
         self.restart_at = None;
-        let (container, pid) = match self.begin().await {
+        let (container, pid, started_at) = match self.begin().await {
             Ok(started) => started,
             Err(error) => {
                 self.give_up().await;
@@ -84,7 +84,7 @@ impl Actor {
         self.update(|state| {
             state.status = ContainerStatus::Running;
             state.pid = pid;
-            state.started_at = Some(Timestamp::now());
+            state.started_at = Some(started_at);
             state.error = String::new();
             (state.exit_code, state.oom_killed, state.is_stopped) = (0, false, false);
             state.health = health_state;
@@ -93,12 +93,18 @@ impl Actor {
         Ok(())
     }
 
-    /// Lets its program begin; its process. Where nobody is attached it is made and begun in one step, which is quicker.
-    async fn begin(&mut self) -> Result<(Container, u32), ContainerError> {
+    /// Lets its program begin; its process, and when it began. Where nobody is attached it is made and begun in one
+    /// step, which is quicker.
+    async fn begin(&mut self) -> Result<(Container, u32, Timestamp), ContainerError> {
         let container = self.prepare(true).await?;
-        let state = container.state()?;
-        let pid = if state.phase == Phase::Created { container.start().await? } else { state.init.pid };
-        Ok((container, pid))
+        let mut state = container.state()?;
+        let mut pid = state.init.pid;
+        if state.phase == Phase::Created {
+            pid = container.start().await?;
+            state = container.state()?;
+        }
+        // By the shim's word: it may have ended before this is read.
+        Ok((container, pid, state.started_at.unwrap_or_else(Timestamp::now)))
     }
 
     /// Makes the container in the runtime, up to its program, or with it where it `starts_at_once`; one that is ready
