@@ -60,7 +60,8 @@ impl From<ImageError> for ApiError {
             ImageError::NoSuchImage(name) => return no_such_image(name),
             ImageError::Ambiguous(_) => StatusCode::NOT_FOUND,
             ImageError::Conflict(_) => StatusCode::CONFLICT,
-            ImageError::Registry(error) => registry_status(error),
+            // Docker's 404, as registries do not tell who is not let in whether there is anything.
+            ImageError::Registry(error) => registry_status(error, StatusCode::NOT_FOUND),
             ImageError::InvalidReference(_)
             | ImageError::WrongContent { .. }
             | ImageError::TooLarge { .. }
@@ -76,12 +77,11 @@ impl From<ImageError> for ApiError {
     }
 }
 
-/// Docker's 404 also for who is not let in, as registries do not tell whether there is anything.
-fn registry_status(error: &RegistryError) -> StatusCode {
+/// The status of what a registry refused; `denied` is the one for who is not let in.
+pub(crate) fn registry_status(error: &RegistryError, denied: StatusCode) -> StatusCode {
     match error {
-        RegistryError::NotFound(_) | RegistryError::Denied { .. } | RegistryError::OtherPlatform { .. } => {
-            StatusCode::NOT_FOUND
-        }
+        RegistryError::Denied { .. } => denied,
+        RegistryError::NotFound(_) | RegistryError::OtherPlatform { .. } => StatusCode::NOT_FOUND,
         RegistryError::Unreachable { .. }
         | RegistryError::Stalled { .. }
         | RegistryError::Truncated { .. }
@@ -128,5 +128,15 @@ mod tests {
         check(ErrorKind::Internal, 500);
         check(ErrorKind::Unimplemented, 501);
         check(ErrorKind::Unavailable, 503);
+    }
+
+    #[test]
+    fn who_is_not_let_in_at_a_registry_is_told_what_the_request_says() {
+        let denied = RegistryError::Denied { action: "pull", name: "r/a".to_owned(), reason: "no".to_owned() };
+        let missing = RegistryError::NotFound("r/a:1".to_owned());
+
+        assert_eq!(registry_status(&denied, StatusCode::FORBIDDEN), StatusCode::FORBIDDEN);
+        assert_eq!(registry_status(&missing, StatusCode::FORBIDDEN), StatusCode::NOT_FOUND);
+        assert_eq!(ApiError::from(ImageError::Registry(denied)).status, StatusCode::NOT_FOUND);
     }
 }

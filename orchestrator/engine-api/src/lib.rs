@@ -29,7 +29,6 @@ mod routes;
 mod serve;
 mod spec;
 mod unserved;
-mod up_to_date;
 mod version;
 mod views;
 

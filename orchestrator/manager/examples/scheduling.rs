@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use manager::{Ledger, Outcome, Scheduler};
 use model::{
-    Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, Placement, Resources, ServiceId, SwarmError,
-    Task, TaskId, TaskRecord, TaskSpec, TaskState, TaskStatus,
+    Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, Placement, Resources, Service, ServiceId,
+    ServiceSpec, SwarmError, Task, TaskId, TaskSpec, TaskState, TaskStatus,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -156,30 +156,21 @@ fn nodes() -> Vec<Arc<Node>> {
 
 fn tasks(case: Case) -> Vec<Arc<Task>> {
     let mut rng = StdRng::seed_from_u64(2);
-    let services: Vec<ServiceId> = (0..case.services).map(|_| ServiceId::generate(&mut rng)).collect();
     let constraints = if case.is_constrained {
         vec!["node.labels.tier==front".to_owned(), "node.role==worker".to_owned()]
     } else {
         Vec::new()
     };
     let placement = Placement { constraints, ..Placement::default() };
-    let spec = TaskSpec { placement: Some(placement), ..TaskSpec::default() };
+    let task_template = TaskSpec { placement: Some(placement), ..TaskSpec::default() };
+    let spec = ServiceSpec { name: "web".to_owned(), task_template, ..ServiceSpec::default() };
+    let service = |_| Service::new(ServiceId::generate(&mut rng), spec.clone());
+    let services: Vec<Service> = (0..case.services).map(service).collect();
     let task = |number: usize| {
-        let state = TaskRecord {
-            service_id: services[number % services.len()].clone(),
-            service_name: "web".to_owned(),
-            service_labels: BTreeMap::new(),
-            spec_revision: 1,
-            slot: number as u64 + 1,
-            job_iteration: None,
-            node_id: None,
-            desired: TaskState::Running,
-            status: TaskStatus::new(TaskState::Pending, "pending task scheduling", Timestamp::UNIX_EPOCH),
-            ports: Vec::new(),
-            log_driver: None,
-            registry_auth: None,
-        };
-        Arc::new(Task { id: TaskId::generate(&mut rng), meta: Meta::default(), spec: spec.clone(), state })
+        let service = &services[number % services.len()];
+        let mut task = Task::of(service, TaskId::generate(&mut rng), number as u64 + 1, Timestamp::UNIX_EPOCH);
+        task.state.status = TaskStatus::new(TaskState::Pending, "pending task scheduling", Timestamp::UNIX_EPOCH);
+        Arc::new(task)
     };
     (0..case.tasks).map(task).collect()
 }

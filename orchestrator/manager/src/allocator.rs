@@ -26,12 +26,8 @@ impl Allocator {
 
     /// Passes new tasks on until cancelled; fails when this member leads no more.
     pub(crate) async fn run(self, cancel: CancellationToken) -> Result<(), SwarmError> {
-        let mut marks = Marks::of_tasks(&self.store);
-        loop {
-            let marked = tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
-                marked = marks.next() => marked?,
-            };
+        let mut marks = Marks::of_tasks(&self.store, cancel);
+        while let Some(marked) = marks.next().await? {
             let view = self.store.view();
             let mut new: Vec<TaskId> =
                 marked.into_iter().filter(|id| view.task(id).is_some_and(|task| is_new(task))).collect();
@@ -42,6 +38,7 @@ impl Allocator {
                 new = self.store.update(move |tx| pass_on(tx, new, now)).await?;
             }
         }
+        Ok(())
     }
 }
 

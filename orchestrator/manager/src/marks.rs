@@ -8,15 +8,17 @@ use std::collections::BTreeSet;
 use futures_util::FutureExt;
 use model::{NodeId, ServiceId, SwarmError, Task, TaskId, TaskRecord, TaskState};
 use store::{Event, Snapshot, Store, Watch, WatchError, WorkEvent};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// Marks what an event makes worth a look.
 type MarkBy<K> = fn(&Event, &Snapshot, &mut BTreeSet<K>);
 
-/// Marks of one kind of object.
+/// Marks of one kind of object, until a token is cancelled.
 #[derive(Debug)]
 pub(crate) struct Marks<K> {
     store: Store,
+    cancel: CancellationToken,
     events: Watch,
     by: MarkBy<K>,
     all: fn(&Snapshot) -> BTreeSet<K>,
@@ -25,8 +27,8 @@ pub(crate) struct Marks<K> {
 
 impl Marks<ServiceId> {
     /// Services of which anything changed: themselves, their tasks, or nodes that matter to them.
-    pub(crate) fn of_services(store: &Store) -> Self {
-        Self::new(store, mark_services, |view| {
+    pub(crate) fn of_services(store: &Store, cancel: CancellationToken) -> Self {
+        Self::new(store, cancel, mark_services, |view| {
             let of_tasks = view.tasks().map(|task| &task.state.service_id);
             view.services().map(|service| &service.id).chain(of_tasks).cloned().collect()
         })
@@ -35,21 +37,30 @@ impl Marks<ServiceId> {
 
 impl Marks<TaskId> {
     /// Tasks that were made or changed.
-    pub(crate) fn of_tasks(store: &Store) -> Self {
-        Self::new(store, mark_tasks, |view| view.tasks().map(|task| task.id.clone()).collect())
+    pub(crate) fn of_tasks(store: &Store, cancel: CancellationToken) -> Self {
+        Self::new(store, cancel, mark_tasks, |view| view.tasks().map(|task| task.id.clone()).collect())
     }
 }
 
 impl<K: Ord> Marks<K> {
-    fn new(store: &Store, by: MarkBy<K>, all: fn(&Snapshot) -> BTreeSet<K>) -> Self {
-        Self { events: store.view_and_watch().1, store: store.clone(), by, all, is_behind: true }
+    fn new(store: &Store, cancel: CancellationToken, by: MarkBy<K>, all: fn(&Snapshot) -> BTreeSet<K>) -> Self {
+        Self { events: store.view_and_watch().1, store: store.clone(), cancel, by, all, is_behind: true }
     }
 
-    /// Waits until something is marked and takes all that is. Cancel-safe.
+    /// Waits until something is marked and takes all that is; `None` once cancelled. Cancel-safe.
     ///
     /// # Errors
     /// The store is gone.
-    pub(crate) async fn next(&mut self) -> Result<BTreeSet<K>, SwarmError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<BTreeSet<K>>, SwarmError> {
+        let cancel = self.cancel.clone();
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Ok(None),
+            marked = self.marked() => marked.map(Some),
+        }
+    }
+
+    async fn marked(&mut self) -> Result<BTreeSet<K>, SwarmError> {
         let mut marked = BTreeSet::new();
         while marked.is_empty() {
             if std::mem::take(&mut self.is_behind) {

@@ -18,7 +18,6 @@ mod global;
 mod history;
 mod job;
 mod making;
-mod outdated;
 mod place;
 mod progress;
 mod reaper;
@@ -74,13 +73,13 @@ impl Orchestrator {
 
     /// Keeps all services until cancelled; fails when this member leads no more.
     pub(crate) async fn run(mut self, cancel: CancellationToken) -> Result<(), SwarmError> {
-        let mut marks = Marks::of_services(&self.store);
+        let mut marks = Marks::of_services(&self.store, cancel);
         loop {
             let marked = tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
                 marked = marks.next() => marked?,
-                () = sleep_until(&self.clock, self.wakes.values().min().copied()) => self.due(),
+                () = sleep_until(&self.clock, self.wakes.values().min().copied()) => Some(self.due()),
             };
+            let Some(marked) = marked else { return Ok(()) };
             self.reconcile(marked).await?;
         }
     }

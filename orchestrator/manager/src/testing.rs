@@ -1,6 +1,5 @@
 //! Objects for the tests of this crate.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use ca::Authority;
 use jiff::Timestamp;
 use model::{
     Availability, Cluster, ClusterId, ClusterState, JoinSecrets, Meta, NodeId, RaftId, Role, RootCa, RosterEntry, Seed,
-    ServiceId, SwarmSpec, Task, TaskId, TaskRecord, TaskSpec, TaskState, TaskStatus,
+    Service, ServiceId, ServiceSpec, SwarmSpec, Task, TaskId, TaskState, TaskStatus,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -99,20 +98,10 @@ pub(crate) fn node_id(number: u64) -> NodeId {
 
 /// A task that is assigned and wanted to run, without a node, of one and the same service.
 pub(crate) fn task(number: u64) -> Task {
-    let state = TaskRecord {
-        service_id: ServiceId::generate(&mut StdRng::seed_from_u64(0)),
-        service_name: "web".to_owned(),
-        service_labels: BTreeMap::new(),
-        spec_revision: 0,
-        slot: number,
-        job_iteration: None,
-        node_id: None,
-        desired: TaskState::Running,
-        status: TaskStatus::new(TaskState::Assigned, "", Timestamp::UNIX_EPOCH),
-        ports: Vec::new(),
-        log_driver: None,
-        registry_auth: None,
-    };
-    let id = TaskId::generate(&mut StdRng::seed_from_u64(number));
-    Task { id, meta: Meta::default(), spec: TaskSpec::default(), state }
+    let spec = ServiceSpec { name: "web".to_owned(), ..ServiceSpec::default() };
+    let service = Service::new(ServiceId::generate(&mut StdRng::seed_from_u64(0)), spec);
+    let mut task =
+        Task::of(&service, TaskId::generate(&mut StdRng::seed_from_u64(number)), number, Timestamp::UNIX_EPOCH);
+    task.state.status = TaskStatus::new(TaskState::Assigned, "", Timestamp::UNIX_EPOCH);
+    task
 }

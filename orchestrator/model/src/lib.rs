@@ -21,6 +21,7 @@ mod meta;
 mod mount;
 mod network;
 mod node;
+mod outdated;
 mod root_ca;
 mod secret;
 mod service;

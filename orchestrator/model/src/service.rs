@@ -24,6 +24,19 @@ pub struct Service {
     pub state: ServiceState,
 }
 
+impl Service {
+    /// A service of its first spec; version and times are the store's to set.
+    pub fn new(id: ServiceId, spec: ServiceSpec) -> Self {
+        Self { id, meta: Meta::default(), spec, state: ServiceState { spec_revision: 1, ..ServiceState::default() } }
+    }
+
+    /// The iteration that a job is in, from 0; none where the service is no job.
+    pub fn job_iteration(&self) -> Option<u64> {
+        let begun = || self.state.job.as_ref().map_or(0, |job| job.iteration);
+        self.spec.is_job().then(begun)
+    }
+}
+
 /// What the managers know of a service.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

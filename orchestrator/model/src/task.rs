@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Driver, Meta, NodeId, PortConfig, Secret, ServiceId, TaskId, TaskSpec};
+use crate::{Driver, Meta, NodeId, PortConfig, Secret, Service, ServiceId, TaskId, TaskSpec};
 
 /// A task as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,28 @@ pub struct TaskRecord {
 }
 
 impl Task {
+    /// A task of a service's spec as it is now, for a numbered place (0 where places are nodes): New at that moment, without
+    /// a node, wanted to run, or to complete where the service is a job. Version and times are the store's to set.
+    pub fn of(service: &Service, id: TaskId, slot: u64, at: Timestamp) -> Self {
+        let spec = service.spec.task_template.clone();
+        let job_iteration = service.job_iteration();
+        let state = TaskRecord {
+            service_id: service.id.clone(),
+            service_name: service.spec.name.clone(),
+            service_labels: service.spec.labels.clone(),
+            spec_revision: service.state.spec_revision,
+            slot,
+            job_iteration,
+            node_id: None,
+            desired: if job_iteration.is_some() { TaskState::Complete } else { TaskState::Running },
+            status: TaskStatus::new(TaskState::New, "created", at),
+            ports: service.spec.ports().to_vec(),
+            log_driver: spec.log_driver.clone(),
+            registry_auth: service.state.registry_auth.clone(),
+        };
+        Self { id, meta: Meta::default(), spec, state }
+    }
+
     /// The name of its container: `service.slot.task`, or `service.node.task` where places are nodes.
     pub fn container_name(&self) -> String {
         let TaskRecord { service_name, slot, node_id, .. } = &self.state;

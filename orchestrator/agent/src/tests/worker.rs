@@ -1,12 +1,11 @@
 //! What becomes of tasks that are assigned, wished away, interrupted, and found again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{
-    AssignmentChange, AssignmentsMessage, Meta, ServiceId, Task, TaskId, TaskRecord, TaskSpec, TaskState, TaskStatus,
+    AssignmentChange, AssignmentsMessage, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, TaskStatus,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -86,22 +85,13 @@ impl Bench {
 }
 
 fn task(number: u64, desired: TaskState) -> Task {
-    let state = TaskRecord {
-        service_id: ServiceId::generate(&mut StdRng::seed_from_u64(0)),
-        service_name: "web".to_owned(),
-        service_labels: BTreeMap::new(),
-        spec_revision: 0,
-        slot: number,
-        job_iteration: None,
-        node_id: None,
-        desired,
-        status: TaskStatus::new(TaskState::Assigned, "", Timestamp::UNIX_EPOCH),
-        ports: Vec::new(),
-        log_driver: None,
-        registry_auth: None,
-    };
-    let id = TaskId::generate(&mut StdRng::seed_from_u64(number));
-    Task { id, meta: Meta::default(), spec: TaskSpec::default(), state }
+    let spec = ServiceSpec { name: "web".to_owned(), ..ServiceSpec::default() };
+    let service = Service::new(ServiceId::generate(&mut StdRng::seed_from_u64(0)), spec);
+    let mut task =
+        Task::of(&service, TaskId::generate(&mut StdRng::seed_from_u64(number)), number, Timestamp::UNIX_EPOCH);
+    task.state.desired = desired;
+    task.state.status = TaskStatus::new(TaskState::Assigned, "", Timestamp::UNIX_EPOCH);
+    task
 }
 
 fn update(number: u64, desired: TaskState) -> AssignmentChange {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::images::decode;
 use crate::api::Api;
-use crate::error::ApiError;
+use crate::error::{ApiError, registry_status};
 use crate::registry_auth::credentials;
 use crate::respond::json;
 
@@ -35,18 +35,5 @@ pub(super) async fn inspect(State(api): State<Api>, uri: Uri, headers: HeaderMap
 
 /// Here, as in Docker, who is not let in is told so.
 fn refusal(error: &RegistryError) -> ApiError {
-    let status = match error {
-        RegistryError::Denied { .. } => StatusCode::FORBIDDEN,
-        RegistryError::NotFound(_) | RegistryError::OtherPlatform { .. } => StatusCode::NOT_FOUND,
-        RegistryError::Unreachable { .. }
-        | RegistryError::Stalled { .. }
-        | RegistryError::Truncated { .. }
-        | RegistryError::Busy { .. }
-        | RegistryError::Lies { .. }
-        | RegistryError::Refused { .. }
-        | RegistryError::Nonsense { .. }
-        | RegistryError::Tls(_)
-        | RegistryError::Client(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    ApiError::new(status, with_causes(error))
+    ApiError::new(registry_status(error, StatusCode::FORBIDDEN), with_causes(error))
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use model::{NodeId, ServiceId, Task, TaskState};
+use model::{Node, NodeId, Service, ServiceId, Task, TaskState};
 use node::SwarmRead;
 
 use crate::api::Api;
@@ -16,7 +16,6 @@ use crate::lookup::{find_node, find_service, find_task};
 use crate::path::Named;
 use crate::query::Query;
 use crate::respond::json;
-use crate::up_to_date::is_up_to_date;
 use crate::views::task::TaskDocument;
 
 /// The filters of a list of tasks. `_up-to-date` is how the CLI follows an update; no user types it.
@@ -86,14 +85,19 @@ impl<'r> Wanted<'r> {
             // A task has no labels of its own.
             && filters.values("label").next().is_none()
             && (filters.admits("runtime", "container") || filters.admits("runtime", ""))
-            && (!self.is_up_to_date || self.is_current(task))
+            && (!self.is_up_to_date || self.is_of_present_spec(task))
     }
 
-    fn is_current(&self, task: &Task) -> bool {
+    fn is_of_present_spec(&self, task: &Task) -> bool {
         let service = self.read.snapshot.service(&task.state.service_id).filter(|service| !service.state.is_removed);
         let node = task.state.node_id.as_ref().and_then(|id| self.read.nodes.get(id));
         service.is_some_and(|service| is_up_to_date(task, service, node.map(AsRef::as_ref)))
     }
+}
+
+/// Whether a task is what its service wants now. A job's tasks are of its present iteration.
+fn is_up_to_date(task: &Task, service: &Service, node: Option<&Node>) -> bool {
+    task.state.job_iteration == service.job_iteration() && task.is_current(service, node)
 }
 
 /// What the values of a filter name; `None` where it is not given.
@@ -104,4 +108,27 @@ fn found<T: Ord>(
 ) -> Result<Option<BTreeSet<T>>, ApiError> {
     let found = filters.values(key).map(find).collect::<Result<BTreeSet<_>, _>>()?;
     Ok(if found.is_empty() { None } else { Some(found) })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use model::{GlobalMode, JobState, ServiceMode, ServiceSpec};
+
+    use super::*;
+
+    #[test]
+    fn a_jobs_tasks_are_of_its_present_iteration() {
+        let mode = ServiceMode { global_job: Some(GlobalMode {}), ..ServiceMode::default() };
+        let spec = ServiceSpec { mode, ..ServiceSpec::default() };
+        let mut job = Service::new("24ifsmvkjbyhk9cjxhvyzqw7p".parse().unwrap(), spec);
+        job.state.job = Some(JobState { iteration: 0, last_execution: Timestamp::UNIX_EPOCH });
+        let task = Task::of(&job, "24ifsmvkjbyhk9cjxhvyzqw7t".parse().unwrap(), 0, Timestamp::UNIX_EPOCH);
+        assert!(is_up_to_date(&task, &job, None));
+
+        job.state.job = Some(JobState { iteration: 1, last_execution: Timestamp::UNIX_EPOCH });
+        job.state.spec_revision = 2;
+
+        assert!(!is_up_to_date(&task, &job, None), "the spec is the same, but it was begun again");
+    }
 }

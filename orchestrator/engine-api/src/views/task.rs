@@ -105,32 +105,28 @@ struct PortStatusView<'t> {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use model::{ContainerSpec, Meta, TaskRecord, TaskState, Version};
+    use model::{ContainerSpec, Meta, Service, ServiceSpec, TaskState, Version};
 
     use super::*;
 
     fn task() -> Task {
         let moment = Timestamp::new(1_700_000_000, 500_000_000).unwrap();
         let container = ContainerSpec { image: "a:1".to_owned(), ..ContainerSpec::default() };
-        Task {
-            id: "24ifsmvkjbyhk9cjxhvyzqw7p".parse().unwrap(),
-            meta: Meta { version: Version(12), created_at: moment, updated_at: moment },
-            spec: TaskSpec { container_spec: Some(container), runtime: "container".to_owned(), ..TaskSpec::default() },
-            state: TaskRecord {
-                service_id: "70ilmkj2f6sp2137c753w2nmt".parse().unwrap(),
-                service_name: "web".to_owned(),
-                service_labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
-                spec_revision: 1,
-                slot: 0,
-                job_iteration: None,
-                node_id: None,
-                desired: TaskState::Running,
-                status: TaskStatus::new(TaskState::Pending, "", moment),
-                ports: Vec::new(),
-                log_driver: None,
-                registry_auth: None,
+        let spec = ServiceSpec {
+            name: "web".to_owned(),
+            labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+            task_template: TaskSpec {
+                container_spec: Some(container),
+                runtime: "container".to_owned(),
+                ..TaskSpec::default()
             },
-        }
+            ..ServiceSpec::default()
+        };
+        let service = Service::new("70ilmkj2f6sp2137c753w2nmt".parse().unwrap(), spec);
+        let mut task = Task::of(&service, "24ifsmvkjbyhk9cjxhvyzqw7p".parse().unwrap(), 0, moment);
+        task.meta = Meta { version: Version(12), created_at: moment, updated_at: moment };
+        task.state.status = TaskStatus::new(TaskState::Pending, "", moment);
+        task
     }
 
     #[test]

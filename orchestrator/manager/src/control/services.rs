@@ -11,7 +11,7 @@ mod tests;
 
 use jiff::Timestamp;
 use model::{
-    JobState, Meta, RegistryAuth, Secret, Service, ServiceId, ServiceSpec, ServiceState, SwarmError, UpdateState,
+    JobState, RegistryAuth, Secret, Service, ServiceId, ServiceSpec, ServiceState, SwarmError, UpdateState,
     UpdateStatus, Version, validate_service_spec,
 };
 use store::{Snapshot, Transaction};
@@ -88,8 +88,8 @@ fn find<'v>(view: &'v Snapshot, id: &ServiceId) -> Result<&'v Service, SwarmErro
 /// A new service.
 fn created(id: ServiceId, spec: ServiceSpec, registry_auth: Option<Secret>, now: Timestamp) -> Service {
     let job = spec.is_job().then_some(JobState { iteration: 0, last_execution: now });
-    let state = ServiceState { spec_revision: 1, registry_auth, job, ..ServiceState::default() };
-    Service { id, meta: Meta::default(), spec, state }
+    let service = Service::new(id, spec);
+    Service { state: ServiceState { registry_auth, job, ..service.state }, ..service }
 }
 
 /// A service with another spec. The one it had can be gone back to; how a former update fared is forgotten.

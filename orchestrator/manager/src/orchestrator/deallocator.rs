@@ -26,18 +26,15 @@ impl Deallocator {
 
     /// Lets services go until cancelled; fails when this member leads no more.
     pub(crate) async fn run(self, cancel: CancellationToken) -> Result<(), SwarmError> {
-        let mut marks = Marks::of_services(&self.store);
-        loop {
-            let marked = tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
-                marked = marks.next() => marked?,
-            };
+        let mut marks = Marks::of_services(&self.store, cancel);
+        while let Some(marked) = marks.next().await? {
             let view = self.store.view();
             let gone: Vec<ServiceId> = marked.into_iter().filter(|service| is_gone(&view, service)).collect();
             for some in gone.chunks(MAX_CHANGES) {
                 self.remove(some.to_vec()).await?;
             }
         }
+        Ok(())
     }
 
     async fn remove(&self, services: Vec<ServiceId>) -> Result<(), SwarmError> {

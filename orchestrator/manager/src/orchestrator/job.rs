@@ -17,7 +17,7 @@ use super::situation::Situation;
 
 /// Decides what a job needs now.
 pub(crate) fn decide(places: &BTreeMap<Place, Occupants<'_>>, situation: &Situation, decision: &mut Decision) {
-    let iteration = situation.iteration();
+    let iteration = situation.service.job_iteration();
     situation.tasks.iter().filter(|task| task.state.job_iteration != iteration).for_each(|task| forget(task, decision));
     if !decision.groups.is_empty() {
         return;

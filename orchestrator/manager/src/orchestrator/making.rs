@@ -1,7 +1,7 @@
 //! The one place where tasks are made.
 
 use jiff::Timestamp;
-use model::{Meta, Task, TaskId, TaskRecord, TaskState, TaskStatus};
+use model::{Task, TaskId, TaskState};
 use rand::rngs::StdRng;
 
 use super::place::Place;
@@ -15,25 +15,9 @@ pub(crate) fn new_task(
     now: Timestamp,
     rng: &mut StdRng,
 ) -> Task {
-    let service = &situation.service;
-    let spec = service.spec.task_template.clone();
-    Task {
-        id: TaskId::generate(rng),
-        meta: Meta::default(),
-        state: TaskRecord {
-            service_id: service.id.clone(),
-            service_name: service.spec.name.clone(),
-            service_labels: service.spec.labels.clone(),
-            spec_revision: service.state.spec_revision,
-            slot: place.slot(),
-            job_iteration: situation.iteration(),
-            node_id: place.node().cloned(),
-            desired,
-            status: TaskStatus::new(TaskState::New, "created", now),
-            ports: service.spec.ports().to_vec(),
-            log_driver: spec.log_driver.clone().or_else(|| situation.log_driver.clone()),
-            registry_auth: service.state.registry_auth.clone(),
-        },
-        spec,
-    }
+    let mut task = Task::of(&situation.service, TaskId::generate(rng), place.slot(), now);
+    task.state.node_id = place.node().cloned();
+    task.state.desired = desired;
+    task.state.log_driver = task.state.log_driver.or_else(|| situation.log_driver.clone());
+    task
 }

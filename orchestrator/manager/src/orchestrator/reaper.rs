@@ -33,14 +33,11 @@ impl TaskReaper {
 
     /// Forgets tasks until cancelled; fails when this member leads no more.
     pub(crate) async fn run(self, cancel: CancellationToken) -> Result<(), SwarmError> {
-        let mut marks = Marks::of_services(&self.store);
-        loop {
-            let marked = tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
-                marked = marks.next() => marked?,
-            };
+        let mut marks = Marks::of_services(&self.store, cancel);
+        while let Some(marked) = marks.next().await? {
             self.reap(marked).await?;
         }
+        Ok(())
     }
 
     async fn reap(&self, services: BTreeSet<ServiceId>) -> Result<(), SwarmError> {

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use model::{Availability, Driver, Node, NodeHealth, NodeId, Service, ServiceId, Task, TaskId, TaskState};
 use store::Snapshot;
 
-use super::outdated;
 use super::place::is_wanted;
 
 /// When tasks of an update were first seen running: what the store forgets once they have ended.
@@ -108,18 +107,12 @@ impl Situation {
     /// Whether a task is what the service wants its tasks to be now.
     pub(crate) fn is_current(&self, task: &Task) -> bool {
         let node = task.state.node_id.as_ref().and_then(|node| self.nodes.get(node));
-        outdated::is_current(task, &self.service, node.map(AsRef::as_ref))
+        task.is_current(&self.service, node.map(AsRef::as_ref))
     }
 
     /// The state that a task is to reach.
     pub(crate) fn goal(&self) -> TaskState {
         if self.service.spec.is_job() { TaskState::Complete } else { TaskState::Running }
-    }
-
-    /// The iteration of a job; none where the service is no job.
-    pub(crate) fn iteration(&self) -> Option<u64> {
-        let begun = || self.service.state.job.as_ref().map_or(0, |job| job.iteration);
-        self.service.spec.is_job().then(begun)
     }
 }
 

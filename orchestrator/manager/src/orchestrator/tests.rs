@@ -5,7 +5,6 @@ mod jobs;
 mod modes;
 mod nodes;
 mod objects;
-mod outdating;
 mod reaping;
 mod restarting;
 mod restarts;

@@ -1,11 +1,9 @@
 //! Nodes and tasks for the tests of the scheduler and of the constraint enforcer.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use model::{
     Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, Placement, PlacementPreference, PortConfig,
-    Reservations, ResourceRequirements, Resources, ServiceId, SpreadOver, Task, TaskId, TaskRecord, TaskSpec,
+    Reservations, ResourceRequirements, Resources, Service, ServiceId, ServiceSpec, SpreadOver, Task, TaskId, TaskSpec,
     TaskState, TaskStatus,
 };
 use rand::SeedableRng;
@@ -49,22 +47,12 @@ pub(crate) fn labelled(number: u64, label: &str, value: &str) -> Node {
 
 /// A task that waits for a node, in a slot of its number.
 pub(crate) fn task(number: u64, service: u64, spec: &TaskSpec) -> Task {
-    let state = TaskRecord {
-        service_id: service_id(service),
-        service_name: format!("service-{service}"),
-        service_labels: BTreeMap::new(),
-        spec_revision: 1,
-        slot: number,
-        job_iteration: None,
-        node_id: None,
-        desired: TaskState::Running,
-        status: TaskStatus::new(TaskState::Pending, "pending task scheduling", Timestamp::UNIX_EPOCH),
-        ports: Vec::new(),
-        log_driver: None,
-        registry_auth: None,
-    };
+    let spec =
+        ServiceSpec { name: format!("service-{service}"), task_template: spec.clone(), ..ServiceSpec::default() };
     let id = TaskId::generate(&mut StdRng::seed_from_u64(number));
-    Task { id, meta: Meta::default(), spec: spec.clone(), state }
+    let mut task = Task::of(&Service::new(service_id(service), spec), id, number, Timestamp::UNIX_EPOCH);
+    task.state.status = TaskStatus::new(TaskState::Pending, "pending task scheduling", Timestamp::UNIX_EPOCH);
+    task
 }
 
 /// The same task on a node, in a state.

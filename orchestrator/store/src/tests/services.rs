@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use model::{
-    ErrorKind, Meta, NodeId, Service, ServiceId, ServiceSpec, ServiceState, Task, TaskId, TaskRecord, TaskSpec,
-    TaskState, TaskStatus, UpdateState, UpdateStatus, Version,
+    ErrorKind, NodeId, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, TaskStatus, UpdateState, UpdateStatus,
+    Version,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -22,26 +22,14 @@ fn task_id(number: u64) -> TaskId {
 }
 
 fn service(number: u64, name: &str) -> Service {
-    let spec = ServiceSpec { name: name.to_owned(), ..ServiceSpec::default() };
-    Service { id: service_id(number), meta: Meta::default(), spec, state: ServiceState::default() }
+    Service::new(service_id(number), ServiceSpec { name: name.to_owned(), ..ServiceSpec::default() })
 }
 
 fn task(number: u64, service: &ServiceId, node: Option<NodeId>) -> Task {
-    let state = TaskRecord {
-        service_id: service.clone(),
-        service_name: "web".to_owned(),
-        service_labels: std::collections::BTreeMap::new(),
-        spec_revision: 0,
-        slot: number,
-        job_iteration: None,
-        node_id: node,
-        desired: TaskState::Running,
-        status: TaskStatus::new(TaskState::New, "created", Timestamp::UNIX_EPOCH),
-        ports: Vec::new(),
-        log_driver: None,
-        registry_auth: None,
-    };
-    Task { id: task_id(number), meta: Meta::default(), spec: TaskSpec::default(), state }
+    let of = Service { id: service.clone(), ..self::service(0, "web") };
+    let mut task = Task::of(&of, task_id(number), number, Timestamp::UNIX_EPOCH);
+    task.state.node_id = node;
+    task
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Services as Docker shows them, key by key.
 
 use jiff::Timestamp;
-use model::{Meta, Secret, ServiceState, TaskId, TaskRecord, TaskSpec, TaskStatus, UpdateState, UpdateStatus, Version};
+use model::{Meta, Secret, ServiceState, TaskId, UpdateState, UpdateStatus, Version};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
@@ -93,24 +93,12 @@ fn a_job_shows_its_iteration_from_the_second_on() {
 
 #[test]
 fn tasks_are_counted_by_mode_and_iteration() {
-    let task = |observed: TaskState, desired: TaskState, job_iteration: Option<u64>| Task {
-        id: TaskId::generate(&mut StdRng::seed_from_u64(1)),
-        meta: Meta::default(),
-        spec: TaskSpec::default(),
-        state: TaskRecord {
-            service_id: "24ifsmvkjbyhk9cjxhvyzqw7p".parse().unwrap(),
-            service_name: "web".to_owned(),
-            service_labels: std::collections::BTreeMap::new(),
-            spec_revision: 1,
-            slot: 1,
-            job_iteration,
-            node_id: None,
-            desired,
-            status: TaskStatus::new(observed, "", Timestamp::UNIX_EPOCH),
-            ports: Vec::new(),
-            log_driver: None,
-            registry_auth: None,
-        },
+    let task = |observed: TaskState, desired: TaskState, job_iteration: Option<u64>| {
+        let id = TaskId::generate(&mut StdRng::seed_from_u64(1));
+        let mut task = Task::of(&service(replicated()), id, 1, Timestamp::UNIX_EPOCH);
+        (task.state.job_iteration, task.state.desired) = (job_iteration, desired);
+        task.state.status.state = observed;
+        task
     };
     let check = |mode: Value, tasks: &[Task], expected: [u64; 3]| {
         let mut service = service(json!({"Mode": mode}));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use manager::LoneControl;
-use model::{ContainerStatus, ControlRequest, Meta, NodeId, Service, Task, TaskId, TaskRecord, TaskState, TaskStatus};
+use model::{ContainerStatus, ControlRequest, NodeId, Service, Task, TaskId, TaskState, TaskStatus};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use store::{Snapshot, Store, Transaction};
@@ -70,25 +70,13 @@ fn task_of(service: &Service, slot: u64, node: NodeId, state: TaskState, seed: u
     let now = Timestamp::now();
     let container = ContainerStatus { container_id: "c0ffee".to_owned(), pid: 7, exit_code: 0 };
     let status = TaskStatus { container: Some(container), ..TaskStatus::new(state, "started", now) };
-    Task {
-        id: TaskId::generate(&mut StdRng::seed_from_u64(seed)),
-        meta: Meta::default(),
-        spec: service.spec.task_template.clone(),
-        state: TaskRecord {
-            service_id: service.id.clone(),
-            service_name: service.spec.name.clone(),
-            service_labels: service.spec.labels.clone(),
-            spec_revision: service.state.spec_revision,
-            slot,
-            job_iteration: service.state.job.as_ref().map(|job| job.iteration),
-            node_id: Some(node),
-            desired: if state > TaskState::Running { TaskState::Shutdown } else { TaskState::Running },
-            status,
-            ports: service.spec.ports().to_vec(),
-            log_driver: None,
-            registry_auth: None,
-        },
+    let mut task = Task::of(service, TaskId::generate(&mut StdRng::seed_from_u64(seed)), slot, now);
+    task.state.node_id = Some(node);
+    task.state.status = status;
+    if state > TaskState::Running {
+        task.state.desired = TaskState::Shutdown;
     }
+    task
 }
 
 /// Ends what no slot wants, and fills the slots that have no task.
