@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, DecodeError};
 use crate::tables::AnyChange;
 
-/// The only format of entries so far.
-const ENTRY_FORMAT: u8 = 1;
+/// The format that entries are written in: the second one has changes that name what is different in an object.
+const ENTRY_FORMAT: u8 = 2;
+/// The oldest format that is read; all that it has is in the later ones too.
+const OLDEST_FORMAT: u8 = 1;
 
 /// Changes, and the state that they were made for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +36,7 @@ impl Entry {
     /// Reads an entry.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let entry: Self = codec::decode(bytes)?;
-        if entry.format == ENTRY_FORMAT { Ok(entry) } else { Err(DecodeError::UnknownFormat(entry.format)) }
+        let is_known = (OLDEST_FORMAT..=ENTRY_FORMAT).contains(&entry.format);
+        if is_known { Ok(entry) } else { Err(DecodeError::UnknownFormat(entry.format)) }
     }
 }

@@ -34,4 +34,4 @@ pub use proposer::Proposer;
 pub use state::Snapshot;
 pub use store::Store;
 pub use transaction::{MAX_TRANSACTION_BYTES, Transaction};
-pub use watch::{Event, Watch, WatchError, WorkEvent};
+pub use watch::{Event, TaskPhase, Watch, WatchError, WorkEvent};

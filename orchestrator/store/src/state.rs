@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Event;
 use crate::codec::{self, DecodeError};
 use crate::entry::Entry;
-use crate::tables::{AnyChange, Objects, ObjectsRef, Tables};
+use crate::tables::{Objects, ObjectsRef, Tables};
 
 /// The only format of snapshots so far.
 const SNAPSHOT_FORMAT: u8 = 1;
@@ -70,15 +70,10 @@ impl State {
             return None;
         }
         let mut next = Self { index, time: entry.time, tables: self.tables.clone() };
-        let mut events: Vec<Event> =
-            entry.changes.into_iter().filter_map(|change| next.change(change, Version(index))).collect();
+        let apply = |change| next.tables.apply(change, Version(index), entry.time);
+        let mut events: Vec<Event> = entry.changes.into_iter().filter_map(apply).collect();
         events.push(Event::Committed { index });
         Some((next, events))
-    }
-
-    /// Makes one change.
-    pub(crate) fn change(&mut self, change: AnyChange, version: Version) -> Option<Event> {
-        self.tables.apply(change, version, self.time)
     }
 
     /// Writes a snapshot.

@@ -1,4 +1,6 @@
 //! What a table is: objects by key, with indexes that follow.
+//!
+//! An object is written whole, or, where a table can say what is different by itself, only that: see [`Amendment`].
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -16,6 +18,9 @@ pub(crate) trait Table: Debug + Clone + Default + Send + Sync + 'static {
     type Key: Debug + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// The object.
     type Object: Debug + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// What a small change of the object takes.
+    type Amendment: Amendment<Self::Object>;
 
     /// Docker's word for the object.
     const KIND: &'static str;
@@ -44,8 +49,8 @@ pub(crate) trait Table: Debug + Clone + Default + Send + Sync + 'static {
     /// All objects, in the order of their keys.
     fn objects(&self) -> impl Iterator<Item = &Arc<Self::Object>>;
 
-    /// The event of an object that was created or changed.
-    fn changed(object: &Self::Object) -> Event;
+    /// The event of an object that was created or changed; `known` is what it was.
+    fn changed(object: &Self::Object, known: Option<&Arc<Self::Object>>) -> Event;
 
     /// The event of an object that was removed.
     fn removed(object: Arc<Self::Object>) -> Event;
@@ -57,8 +62,33 @@ pub(crate) trait Table: Debug + Clone + Default + Send + Sync + 'static {
 pub(crate) enum Change<T: Table> {
     /// The object is now this; its meta is the store's business.
     Put(T::Object),
+    /// Of the object, which stays, this is different now.
+    Amend(T::Key, T::Amendment),
     /// The object is gone.
     Remove(T::Key),
+}
+
+/// What is different in an object after a small change.
+pub(crate) trait Amendment<O>: Debug + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What leads from what is known to an object; `None` where it takes the whole object.
+    fn between(known: &O, object: &O) -> Option<Self>;
+
+    /// Makes the change.
+    fn apply(self, object: &mut O);
+}
+
+/// The amendment of objects that are always written whole: there is none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Whole {}
+
+impl<O> Amendment<O> for Whole {
+    fn between(_known: &O, _object: &O) -> Option<Self> {
+        None
+    }
+
+    fn apply(self, _object: &mut O) {
+        match self {}
+    }
 }
 
 /// Takes an id out of an index, and its key with the last one.

@@ -12,7 +12,7 @@ use model::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::Event;
-use crate::table::{Change, Table};
+use crate::table::{Amendment, Change, Table};
 
 use cluster::ClusterTable;
 use node::NodeTable;
@@ -79,6 +79,12 @@ macro_rules! tables {
             fn as_ref(&self) -> &$table {
                 &self.$field
             }
+        }
+
+        impl AsMut<$table> for Tables {
+            fn as_mut(&mut self) -> &mut $table {
+                &mut self.$field
+            }
         })+
     };
 }
@@ -92,15 +98,23 @@ tables! {
 
 fn apply<T: Table>(table: &mut T, change: Change<T>, version: Version, time: Timestamp) -> Option<Event> {
     match change {
-        Change::Put(mut object) => {
-            let known = table.get(&T::key(&object));
-            let created_at = known.map_or(time, |known| T::meta(known).created_at);
-            T::settle(&mut object, known, version);
-            *T::meta_mut(&mut object) = model::Meta { version, created_at, updated_at: time };
-            let event = T::changed(&object);
-            table.put(Arc::new(object));
-            Some(event)
+        Change::Put(object) => Some(put(table, object, version, time)),
+        Change::Amend(key, amendment) => {
+            let mut object = T::Object::clone(table.get(&key)?);
+            amendment.apply(&mut object);
+            Some(put(table, object, version, time))
         }
         Change::Remove(key) => table.remove(&key).map(T::removed),
     }
+}
+
+/// Adds or replaces an object, as of a version, and tells its event.
+pub(crate) fn put<T: Table>(table: &mut T, mut object: T::Object, version: Version, time: Timestamp) -> Event {
+    let known = table.get(&T::key(&object));
+    let created_at = known.map_or(time, |known| T::meta(known).created_at);
+    T::settle(&mut object, known, version);
+    *T::meta_mut(&mut object) = model::Meta { version, created_at, updated_at: time };
+    let event = T::changed(&object, known);
+    table.put(Arc::new(object));
+    event
 }

@@ -1,5 +1,6 @@
 //! The store over a consensus of one, and over real raft.
 
+mod amendments;
 mod group;
 mod lookups;
 mod properties;

@@ -11,8 +11,8 @@ use model::{ErrorKind, SwarmError, Version};
 use crate::Snapshot;
 use crate::codec::encoded_length;
 use crate::state::State;
-use crate::table::{Change, Table};
-use crate::tables::{AnyChange, Tables};
+use crate::table::{Amendment, Change, Table};
+use crate::tables::{AnyChange, Tables, put};
 
 /// The most that the changes of one transaction may take (SwarmKit's limit): 1.5 MiB.
 pub const MAX_TRANSACTION_BYTES: usize = 3 << 19;
@@ -68,13 +68,14 @@ impl Transaction {
 
     pub(crate) fn create<T: Table>(&mut self, object: T::Object) -> Result<(), SwarmError>
     where
-        Tables: AsRef<T>,
+        Tables: AsRef<T> + AsMut<T>,
         AnyChange: From<Change<T>>,
     {
         if self.table::<T>().get(&T::key(&object)).is_some() {
             return Err(SwarmError::new(ErrorKind::AlreadyExists, format!("{} already exists", named::<T>(&object))));
         }
-        self.record(Change::<T>::Put(object));
+        self.note(Change::<T>::Put(object.clone()));
+        self.put::<T>(object);
         Ok(())
     }
 
@@ -85,34 +86,58 @@ impl Transaction {
         change: impl FnOnce(&mut T::Object),
     ) -> Result<(), SwarmError>
     where
-        Tables: AsRef<T>,
+        Tables: AsRef<T> + AsMut<T>,
         AnyChange: From<Change<T>>,
     {
         let known = self.table::<T>().get(key).ok_or_else(|| missing::<T>(key))?;
         if version.is_some_and(|version| version != T::meta(known).version) {
             return Err(SwarmError::out_of_sequence());
         }
+        self.update_checked::<T>(key, |object| {
+            change(object);
+            Ok(())
+        })
+    }
+
+    /// Changes an object, unless the closure refuses what it became.
+    pub(crate) fn update_checked<T: Table>(
+        &mut self,
+        key: &T::Key,
+        change: impl FnOnce(&mut T::Object) -> Result<(), SwarmError>,
+    ) -> Result<(), SwarmError>
+    where
+        Tables: AsRef<T> + AsMut<T>,
+        AnyChange: From<Change<T>>,
+    {
+        let known = self.table::<T>().get(key).ok_or_else(|| missing::<T>(key))?;
         let mut object = T::Object::clone(known);
-        change(&mut object);
+        change(&mut object)?;
         *T::meta_mut(&mut object) = T::meta(known).clone();
         if T::key(&object) != *key {
             return Err(SwarmError::internal(format!("{} cannot change its id", named::<T>(known))));
         }
-        if object != **known {
-            self.record(Change::<T>::Put(object));
+        if object == **known {
+            return Ok(());
         }
+        let change = match T::Amendment::between(known, &object) {
+            Some(amendment) => Change::<T>::Amend(key.clone(), amendment),
+            None => Change::Put(object.clone()),
+        };
+        self.note(change);
+        self.put::<T>(object);
         Ok(())
     }
 
     pub(crate) fn remove<T: Table>(&mut self, key: &T::Key) -> Result<(), SwarmError>
     where
-        Tables: AsRef<T>,
+        Tables: AsRef<T> + AsMut<T>,
         AnyChange: From<Change<T>>,
     {
         if self.table::<T>().get(key).is_none() {
             return Err(missing::<T>(key));
         }
-        self.record(Change::<T>::Remove(key.clone()));
+        self.note(Change::<T>::Remove(key.clone()));
+        self.table_mut::<T>().remove(key);
         Ok(())
     }
 
@@ -123,13 +148,24 @@ impl Transaction {
         self.state.tables.as_ref()
     }
 
-    fn record<T: Table>(&mut self, change: Change<T>)
+    fn table_mut<T: Table>(&mut self) -> &mut T
     where
-        AnyChange: From<Change<T>>,
+        Tables: AsMut<T>,
     {
-        let change = AnyChange::from(change);
+        Arc::make_mut(&mut self.state).tables.as_mut()
+    }
+
+    fn put<T: Table>(&mut self, object: T::Object)
+    where
+        Tables: AsMut<T>,
+    {
+        let (version, time) = (self.provisional, self.state.time);
+        put(self.table_mut::<T>(), object, version, time);
+    }
+
+    fn note(&mut self, change: impl Into<AnyChange>) {
+        let change = change.into();
         self.bytes += encoded_length(&change);
-        Arc::make_mut(&mut self.state).change(change.clone(), self.provisional);
         self.changes.push(change);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use model::{Node, NodeId, Service, ServiceId, Task, TaskId};
+use model::{Node, NodeId, Service, ServiceId, Task, TaskId, TaskState};
 use tokio::sync::broadcast;
 
 /// Entries that a watcher may be behind. The events of an entry are one message, however many they are, so that a
@@ -45,9 +45,22 @@ pub enum WorkEvent {
         service: ServiceId,
         /// Its node, once it has one.
         node: Option<NodeId>,
+        /// How far it was before; none where it is new.
+        before: Option<TaskPhase>,
+        /// How far it is, so that a watcher knows whether it is worth a look.
+        now: TaskPhase,
     },
     /// A task was removed; this is what it was.
     TaskRemoved(Arc<Task>),
+}
+
+/// The two states of a task at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskPhase {
+    /// What was observed last.
+    pub observed: TaskState,
+    /// What is wanted.
+    pub desired: TaskState,
 }
 
 /// Why a watch has no event.

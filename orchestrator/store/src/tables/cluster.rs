@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{Cluster, Meta, SwarmError, Version};
 
-use crate::table::Table;
+use crate::table::{Table, Whole};
 use crate::{Event, Snapshot, Transaction};
 
 /// The swarm.
@@ -14,6 +14,7 @@ pub(crate) struct ClusterTable(Option<Arc<Cluster>>);
 impl Table for ClusterTable {
     type Key = ();
     type Object = Cluster;
+    type Amendment = Whole;
 
     const KIND: &'static str = "swarm";
 
@@ -43,7 +44,7 @@ impl Table for ClusterTable {
         self.0.iter()
     }
 
-    fn changed(_: &Cluster) -> Event {
+    fn changed(_: &Cluster, _known: Option<&Arc<Cluster>>) -> Event {
         Event::ClusterChanged
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use model::{Meta, Node, NodeId, RaftId, Role, SwarmError, Version};
 
-use crate::table::{Table, remove_from};
+use crate::table::{Table, Whole, remove_from};
 use crate::{Event, Snapshot, Transaction};
 
 /// The nodes and their indexes.
@@ -20,6 +20,7 @@ pub(crate) struct NodeTable {
 impl Table for NodeTable {
     type Key = NodeId;
     type Object = Node;
+    type Amendment = Whole;
 
     const KIND: &'static str = "node";
 
@@ -69,7 +70,7 @@ impl Table for NodeTable {
         self.nodes.values()
     }
 
-    fn changed(node: &Node) -> Event {
+    fn changed(node: &Node, _known: Option<&Arc<Node>>) -> Event {
         Event::NodeChanged(node.id.clone())
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use model::{Meta, Service, ServiceId, SwarmError, Version};
 
-use crate::table::Table;
+use crate::table::{Table, Whole};
 use crate::{Event, Snapshot, Transaction, WorkEvent};
 
 /// The services and their names.
@@ -20,6 +20,7 @@ pub(crate) struct ServiceTable {
 impl Table for ServiceTable {
     type Key = ServiceId;
     type Object = Service;
+    type Amendment = Whole;
 
     const KIND: &'static str = "service";
 
@@ -66,7 +67,7 @@ impl Table for ServiceTable {
         self.services.values()
     }
 
-    fn changed(service: &Service) -> Event {
+    fn changed(service: &Service, _known: Option<&Arc<Service>>) -> Event {
         Event::Work(WorkEvent::ServiceChanged(service.id.clone()))
     }
 

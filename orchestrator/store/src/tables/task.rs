@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use model::{Meta, NodeId, ServiceId, SwarmError, Task, TaskId, TaskRecord};
+use model::{Meta, NodeId, ServiceId, SwarmError, Task, TaskId, TaskRecord, TaskState, TaskStatus};
+use serde::{Deserialize, Serialize};
 
-use crate::table::{Table, remove_from};
-use crate::{Event, Snapshot, Transaction, WorkEvent};
+use crate::table::{Amendment, Table, remove_from};
+use crate::{Event, Snapshot, TaskPhase, Transaction, WorkEvent};
 
 /// The tasks and their indexes.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,7 @@ pub(crate) struct TaskTable {
 impl Table for TaskTable {
     type Key = TaskId;
     type Object = Task;
+    type Amendment = TaskAmendment;
 
     const KIND: &'static str = "task";
 
@@ -63,18 +65,81 @@ impl Table for TaskTable {
         self.tasks.values()
     }
 
-    fn changed(task: &Task) -> Event {
+    fn changed(task: &Task, known: Option<&Arc<Task>>) -> Event {
         let TaskRecord { service_id, node_id, .. } = &task.state;
         Event::Work(WorkEvent::TaskChanged {
             task: task.id.clone(),
             service: service_id.clone(),
             node: node_id.clone(),
+            before: known.map(|known| phase(known)),
+            now: phase(task),
         })
     }
 
     fn removed(task: Arc<Task>) -> Event {
         Event::Work(WorkEvent::TaskRemoved(task))
     }
+}
+
+/// What changes of a task: all else is copied from its service when it is made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskAmendment {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node_id: Option<NodeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    desired: Option<TaskState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<TaskStatus>,
+}
+
+impl Amendment<Task> for TaskAmendment {
+    fn between(known: &Task, task: &Task) -> Option<Self> {
+        let (before, now) = (&known.state, &task.state);
+        let is_taken_back = now.node_id.is_none() && before.node_id.is_some();
+        let is_small = is_made_alike(known, task) && !is_taken_back;
+        is_small.then(|| Self {
+            node_id: now.node_id.clone().filter(|_| now.node_id != before.node_id),
+            desired: (now.desired != before.desired).then_some(now.desired),
+            status: (now.status != before.status).then(|| now.status.clone()),
+        })
+    }
+
+    fn apply(self, task: &mut Task) {
+        let record = &mut task.state;
+        record.node_id = self.node_id.or_else(|| record.node_id.take());
+        record.desired = self.desired.unwrap_or(record.desired);
+        if let Some(status) = self.status {
+            record.status = status;
+        }
+    }
+}
+
+/// Whether all is the same that an amendment does not name.
+fn is_made_alike(known: &Task, task: &Task) -> bool {
+    let TaskRecord {
+        service_id,
+        service_name,
+        service_labels,
+        spec_revision,
+        slot,
+        job_iteration,
+        node_id: _,
+        desired: _,
+        status: _,
+        ports,
+        log_driver,
+        registry_auth,
+    } = &known.state;
+    let now = &task.state;
+    (service_id, service_name, service_labels) == (&now.service_id, &now.service_name, &now.service_labels)
+        && (spec_revision, slot, job_iteration) == (&now.spec_revision, &now.slot, &now.job_iteration)
+        && (ports, log_driver, registry_auth) == (&now.ports, &now.log_driver, &now.registry_auth)
+        && known.spec == task.spec
+}
+
+fn phase(task: &Task) -> TaskPhase {
+    TaskPhase { observed: task.state.status.state, desired: task.state.desired }
 }
 
 /// Looking tasks up.
@@ -120,23 +185,15 @@ impl Transaction {
     /// # Errors
     /// There is no such task, or one of its states would go back.
     pub fn update_task(&mut self, id: &TaskId, change: impl FnOnce(&mut Task)) -> Result<(), SwarmError> {
-        let mut goes_back = None;
-        self.update::<TaskTable>(id, None, |task| {
+        self.update_checked::<TaskTable>(id, |task| {
             let before = (task.state.status.state, task.state.desired);
-            let kept = task.clone();
             change(task);
             let after = (task.state.status.state, task.state.desired);
             if after.0 < before.0 || after.1 < before.1 {
-                goes_back = Some((before, after));
-                *task = kept;
+                return Err(SwarmError::internal(format!("task {id} cannot go back from {before:?} to {after:?}")));
             }
-        })?;
-        match goes_back {
-            None => Ok(()),
-            Some((before, after)) => {
-                Err(SwarmError::internal(format!("task {id} cannot go back from {before:?} to {after:?}")))
-            }
-        }
+            Ok(())
+        })
     }
 
     /// Removes a task.

@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::{Running, label, node_id};
-use crate::{Event, WorkEvent};
+use crate::{Event, TaskPhase, WorkEvent};
 
 fn service_id(number: u64) -> ServiceId {
     ServiceId::generate(&mut StdRng::seed_from_u64(number))
@@ -103,8 +103,14 @@ async fn tasks_are_found_by_service_and_by_node() {
     let placed = running.store.update(|tx| tx.update_task(&task_id(2), |task| task.state.node_id = Some(node_id(1))));
     placed.await.unwrap();
 
-    let expected =
-        Event::Work(WorkEvent::TaskChanged { task: task_id(2), service: web.clone(), node: Some(node.clone()) });
+    let phase = TaskPhase { observed: TaskState::New, desired: TaskState::Running };
+    let expected = Event::Work(WorkEvent::TaskChanged {
+        task: task_id(2),
+        service: web.clone(),
+        node: Some(node.clone()),
+        before: Some(phase),
+        now: phase,
+    });
     assert_eq!(watch.recv().await, Ok(expected));
     let view = running.store.view();
     assert_eq!(view.tasks_of_service(&web).count(), 2);

@@ -1,0 +1,144 @@
+//! What is written of a small change, and that older logs are read.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use model::{ContainerSpec, NodeId, Service, ServiceId, ServiceSpec, Task, TaskId, TaskSpec, TaskState, TaskStatus};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::Serialize;
+
+use super::node_id;
+use crate::codec::encode;
+use crate::entry::Entry;
+use crate::state::State;
+use crate::table::Change;
+use crate::tables::AnyChange;
+use crate::{Snapshot, Transaction};
+
+/// An entry in a form of the test's own.
+#[derive(Serialize)]
+struct OtherEntry<C> {
+    format: u8,
+    base: u64,
+    time: Timestamp,
+    changes: Vec<C>,
+}
+
+fn task() -> Task {
+    let mut rng = StdRng::seed_from_u64(1);
+    let container = ContainerSpec { env: vec!["x".repeat(4_000)], ..ContainerSpec::default() };
+    let task_template = TaskSpec { container_spec: Some(container), ..TaskSpec::default() };
+    let spec = ServiceSpec { name: "web".to_owned(), task_template, ..ServiceSpec::default() };
+    let service = Service::new(ServiceId::generate(&mut rng), spec);
+    Task::of(&service, TaskId::generate(&mut rng), 1, Timestamp::UNIX_EPOCH)
+}
+
+fn written(state: &Arc<State>, change: impl FnOnce(&mut Transaction)) -> (Vec<u8>, Arc<State>) {
+    let time = Timestamp::from_second(9).unwrap();
+    let mut transaction = Transaction::new(state, state.index, time);
+    change(&mut transaction);
+    let changed = transaction.finish().unwrap();
+    (Entry::new(state.index, time, changed.changes).encode(), changed.state)
+}
+
+fn applied(state: &State, entry: &[u8]) -> Arc<State> {
+    Arc::new(state.apply(state.index + 1, Entry::decode(entry).unwrap()).unwrap().0)
+}
+
+fn with_task() -> Arc<State> {
+    let empty = Arc::new(State::default());
+    applied(&empty, &written(&empty, |tx| tx.create_task(task()).unwrap()).0)
+}
+
+fn only_task(state: &Arc<State>) -> Task {
+    Task::clone(Snapshot(Arc::clone(state)).tasks().next().unwrap())
+}
+
+#[test]
+fn a_status_costs_its_own_bytes_and_changes_the_task_as_the_whole_would() {
+    let check = |change: fn(&mut Task)| {
+        let state = with_task();
+        let id = task().id;
+        let (entry, provisional) = written(&state, move |tx| tx.update_task(&id, change).unwrap());
+
+        let after = applied(&state, &entry);
+
+        assert!(entry.len() < 500, "{} bytes", entry.len());
+        let mut expected = only_task(&state);
+        change(&mut expected);
+        expected.meta = only_task(&after).meta;
+        assert_eq!(only_task(&after), expected);
+        assert_eq!(only_task(&provisional), expected);
+    };
+
+    check(|task| task.state.status = TaskStatus::new(TaskState::Running, "started", Timestamp::UNIX_EPOCH));
+    check(|task| task.state.desired = TaskState::Shutdown);
+    check(|task| {
+        task.state.node_id = Some(node_id(1));
+        task.state.status.state = TaskState::Assigned;
+    });
+}
+
+#[test]
+fn what_an_amendment_cannot_say_is_written_whole() {
+    let check = |change: fn(&mut Task)| {
+        let state = with_task();
+        let id = task().id;
+        let placed = applied(&state, &written(&state, |tx| tx.update_task(&id, place).unwrap()).0);
+        let (entry, _) = written(&placed, |tx| tx.update_task(&id, change).unwrap());
+
+        let after = applied(&placed, &entry);
+
+        let mut expected = only_task(&placed);
+        change(&mut expected);
+        expected.meta = only_task(&after).meta;
+        assert_eq!(only_task(&after), expected);
+    };
+    fn place(task: &mut Task) {
+        task.state.node_id = Some(node_id(1));
+    }
+
+    check(|task| task.state.node_id = None);
+    check(|task| task.state.slot = 7);
+    check(|task| task.spec.force_update = 1);
+    check(|task| task.state.node_id = Some(node_id(2)));
+}
+
+#[test]
+fn entries_of_the_first_format_are_read() {
+    let changes = vec![AnyChange::Task(Change::Put(task()))];
+    let former = encode(&OtherEntry { format: 1, base: 0, time: Timestamp::UNIX_EPOCH, changes });
+
+    let state = applied(&State::default(), &former);
+
+    assert_eq!(only_task(&state).spec, task().spec);
+}
+
+#[test]
+fn an_amendment_that_says_more_than_is_known_here_is_refused() {
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Newer {
+        Task(NewerChange),
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum NewerChange {
+        Amend(TaskId, NewerAmendment),
+    }
+    #[derive(Serialize)]
+    struct NewerAmendment {
+        node_id: NodeId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        colour: Option<&'static str>,
+    }
+    let newer = |format: u8, amendment: NewerAmendment| {
+        let changes = vec![Newer::Task(NewerChange::Amend(task().id, amendment))];
+        Entry::decode(&encode(&OtherEntry { format, base: 1, time: Timestamp::UNIX_EPOCH, changes }))
+    };
+    let amendment = |colour| NewerAmendment { node_id: node_id(1), colour };
+
+    assert!(newer(2, amendment(Some("red"))).is_err());
+    assert!(newer(3, amendment(None)).is_err());
+}
