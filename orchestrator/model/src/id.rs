@@ -1,10 +1,13 @@
 //! Identifiers: newtypes, so that no node id is ever taken for a cluster id.
+//!
+//! They hold their digits in place: indexes and events copy them by the million.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How many base-36 digits an object's id has (SwarmKit's `identity.NewID`).
 const ID_LENGTH: usize = 25;
@@ -18,9 +21,8 @@ pub struct InvalidId(pub String);
 macro_rules! object_id {
     ($name:ident, $what:literal) => {
         #[doc = concat!("Names ", $what, ": 25 base-36 digits, as Docker's ids are.")]
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; ID_LENGTH]);
 
         impl $name {
             /// Draws a new id from the generator handed in; 128 bits of it are random.
@@ -30,19 +32,19 @@ macro_rules! object_id {
 
             /// The id as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                std::str::from_utf8(&self.0).expect("an id is checked to be digits and letters")
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(&self.0)
+                formatter.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(&self.0)
+                formatter.write_str(self.as_str())
             }
         }
 
@@ -50,8 +52,7 @@ macro_rules! object_id {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                check(text)?;
-                Ok(Self(text.to_owned()))
+                check(text).map(Self)
             }
         }
 
@@ -59,14 +60,25 @@ macro_rules! object_id {
             type Error = InvalidId;
 
             fn try_from(text: String) -> Result<Self, InvalidId> {
-                check(&text)?;
-                Ok(Self(text))
+                text.parse()
             }
         }
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                id.0
+                id.as_str().to_owned()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Digits).map(Self)
             }
         }
     };
@@ -118,16 +130,33 @@ pub fn base36_digits(bytes: &[u8], width: usize) -> String {
     String::from_utf8(digits).expect("base-36 digits are ASCII")
 }
 
-fn generate(rng: &mut (impl rand::Rng + ?Sized)) -> String {
+fn generate(rng: &mut (impl rand::Rng + ?Sized)) -> [u8; ID_LENGTH] {
     let mut bytes = [0_u8; 17];
     rng.fill_bytes(&mut bytes);
     bytes[0] |= 0x80;
-    base36_digits(&bytes, ID_LENGTH + 2)[1..=ID_LENGTH].to_owned()
+    let digits = base36_digits(&bytes, ID_LENGTH + 2);
+    check(&digits[1..=ID_LENGTH]).expect("as many base-36 digits as an id has")
 }
 
-fn check(text: &str) -> Result<(), InvalidId> {
-    let is_id = text.len() == ID_LENGTH && text.bytes().all(|byte| DIGITS.contains(&byte));
-    if is_id { Ok(()) } else { Err(InvalidId(text.to_owned())) }
+fn check(text: &str) -> Result<[u8; ID_LENGTH], InvalidId> {
+    let digits = <[u8; ID_LENGTH]>::try_from(text.as_bytes()).ok();
+    let digits = digits.filter(|digits| digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z')));
+    digits.ok_or_else(|| InvalidId(text.to_owned()))
+}
+
+/// Reads the digits of an id.
+struct Digits;
+
+impl Visitor<'_> for Digits {
+    type Value = [u8; ID_LENGTH];
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "an id of {ID_LENGTH} characters of 0-9 and a-z")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        check(text).map_err(E::custom)
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +172,17 @@ mod tests {
 
         assert_eq!(id.as_str().len(), 25);
         assert_eq!(id.as_str().parse::<NodeId>(), Ok(id));
+    }
+
+    #[test]
+    fn an_id_is_written_as_text() {
+        let id = TaskId::generate(&mut StdRng::seed_from_u64(7));
+
+        let text = serde_json::to_string(&id).unwrap();
+
+        assert_eq!(text, format!("\"{id}\""));
+        assert_eq!(serde_json::from_str::<TaskId>(&text).unwrap(), id);
+        assert!(serde_json::from_str::<TaskId>("\"no id\"").is_err());
     }
 
     #[test]
