@@ -2,9 +2,11 @@
 //!
 //! Reads tasks. Writes tasks (New to Pending). Never makes a task, never chooses a node.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use model::{SwarmError, Task, TaskId, TaskState, TaskStatus};
-use store::{Clock, Store, Transaction};
+use store::{Clock, Event, Store, TaskPhase, Transaction, WorkEvent};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -27,7 +29,7 @@ impl Allocator {
     /// Passes new tasks on until cancelled; fails when this member leads no more.
     pub(crate) async fn run(self, cancel: CancellationToken) -> Result<(), SwarmError> {
         let mut marks = Marks::of_tasks(&self.store, cancel);
-        while let Some(marked) = marks.next().await? {
+        while let Some(marked) = marks.next(mark_new).await? {
             let view = self.store.view();
             let mut new: Vec<TaskId> =
                 marked.into_iter().filter(|id| view.task(id).is_some_and(|task| is_new(task))).collect();
@@ -57,7 +59,19 @@ fn pass_on(tx: &mut Transaction, mut tasks: Vec<TaskId>, now: Timestamp) -> Resu
     Ok(tasks)
 }
 
+fn mark_new(event: &Event, _store: &Store, marked: &mut BTreeSet<TaskId>) {
+    if let Event::Work(WorkEvent::TaskChanged { task, now, .. }) = event
+        && waits(*now)
+    {
+        marked.insert(task.clone());
+    }
+}
+
 /// Whether a task waits for the allocator and is wanted still.
 fn is_new(task: &Task) -> bool {
-    task.state.status.state == TaskState::New && task.state.desired < TaskState::Shutdown
+    waits(TaskPhase { observed: task.state.status.state, desired: task.state.desired })
+}
+
+fn waits(phase: TaskPhase) -> bool {
+    phase.observed == TaskState::New && phase.desired < TaskState::Shutdown
 }

@@ -17,6 +17,7 @@ mod reports;
 mod sessions;
 mod statuses;
 mod term;
+mod work;
 
 pub use down::{RESTART_ALLOWANCE, Session, Signs, TERM_GRACE, Verdict, judge};
 pub(crate) use term::DispatcherTerm;

@@ -37,14 +37,14 @@ use jiff::Timestamp;
 use model::{ServiceId, SwarmError, TaskState, Version};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use store::{Clock, Snapshot, Store, Transaction};
+use store::{Clock, Event, Snapshot, Store, TaskPhase, Transaction, WorkEvent};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::allowance::Allowance;
-use crate::marks::Marks;
+use crate::marks::{Marks, mark_services_of_node};
 use change::{Change, apply, is_lasting};
-use decide::decide;
+use decide::{decide, is_moving};
 use situation::{RunningSince, Situation};
 
 pub(crate) use deallocator::Deallocator;
@@ -61,6 +61,8 @@ pub(crate) struct Orchestrator {
     rng: StdRng,
     /// When time alone makes something due.
     wakes: BTreeMap<ServiceId, Timestamp>,
+    /// Services with places that change hands: there a task that comes to run makes a difference.
+    moving: BTreeSet<ServiceId>,
     /// What is remembered of services whose update is under way.
     running_since: BTreeMap<ServiceId, RunningSince>,
 }
@@ -68,7 +70,8 @@ pub(crate) struct Orchestrator {
 impl Orchestrator {
     /// An orchestrator over a store; `rng` draws the ids of tasks.
     pub(crate) fn new(store: Store, clock: Clock, rng: StdRng) -> Self {
-        Self { store, clock, rng, wakes: BTreeMap::new(), running_since: BTreeMap::new() }
+        let (wakes, moving, running_since) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { store, clock, rng, wakes, moving, running_since }
     }
 
     /// Keeps all services until cancelled; fails when this member leads no more.
@@ -76,7 +79,7 @@ impl Orchestrator {
         let mut marks = Marks::of_services(&self.store, cancel);
         loop {
             let marked = tokio::select! {
-                marked = marks.next() => marked?,
+                marked = marks.next(|event, store, marked| mark(event, store, &self.moving, marked)) => marked?,
                 () = sleep_until(&self.clock, self.wakes.values().min().copied()) => Some(self.due()),
             };
             let Some(marked) = marked else { return Ok(()) };
@@ -97,10 +100,14 @@ impl Orchestrator {
         let mut waiting: Vec<Work> = Vec::new();
         for service in services {
             self.wakes.remove(&service);
+            self.moving.remove(&service);
             let running_since = self.remember(&view, &service);
             let Some(situation) = Situation::of(&view, &service, now, Arc::clone(&running_since)) else { continue };
             let decision = decide(&situation);
             debug!(%service, groups = decision.groups.len(), "looked at a service");
+            if is_moving(&situation) {
+                self.moving.insert(service.clone());
+            }
             if let Some(moment) = decision.wake {
                 self.wakes.insert(service.clone(), moment);
             }
@@ -133,6 +140,40 @@ impl Orchestrator {
         let remembered = RunningSince::new(began.collect());
         self.running_since.insert(service.id.clone(), Arc::clone(&remembered));
         remembered
+    }
+}
+
+/// Marks services of which anything changed that matters to them: themselves, their tasks, or nodes.
+fn mark(event: &Event, store: &Store, moving: &BTreeSet<ServiceId>, marked: &mut BTreeSet<ServiceId>) {
+    match event {
+        Event::Work(WorkEvent::ServiceChanged(service)) => drop(marked.insert(service.clone())),
+        Event::Work(WorkEvent::TaskChanged { service, now, .. }) => {
+            if matters(*now, || moving.contains(service)) {
+                marked.insert(service.clone());
+            }
+        }
+        Event::Work(WorkEvent::TaskRemoved(task)) => drop(marked.insert(task.state.service_id.clone())),
+        Event::NodeChanged(node) => mark_services_of_node(node, &store.view(), marked),
+        Event::NodeRemoved(node) => mark_services_of_node(&node.id, &store.view(), marked),
+        Event::ClusterChanged => marked.extend(store.view().services().map(|service| service.id.clone())),
+        Event::Work(WorkEvent::ServiceRemoved(_)) | Event::Committed { .. } => {}
+    }
+}
+
+/// Whether it matters to a service that a task has come so far. Most changes of tasks do not: a service has one look a task
+/// or none, not one a state.
+fn matters(now: TaskPhase, is_moving: impl FnOnce() -> bool) -> bool {
+    match now.observed {
+        _ if now.desired >= TaskState::Shutdown => true,
+        TaskState::Accepted | TaskState::Preparing | TaskState::Ready | TaskState::Starting => false,
+        TaskState::Pending | TaskState::Assigned | TaskState::Running => is_moving(),
+        TaskState::New
+        | TaskState::Complete
+        | TaskState::Shutdown
+        | TaskState::Failed
+        | TaskState::Rejected
+        | TaskState::Remove
+        | TaskState::Orphaned => true,
     }
 }
 

@@ -17,34 +17,55 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The messages that lead from what was told to these tasks, the first time even where there are none.
-    pub(crate) fn lead_to<'t>(&mut self, tasks: impl Iterator<Item = &'t Arc<Task>>) -> Vec<AssignmentsMessage> {
+    /// The messages that lead from what was told to the tasks that a node has, the first time even where there are none.
+    pub(crate) fn complete<'t>(&mut self, tasks: impl Iterator<Item = &'t Arc<Task>>) -> Vec<AssignmentsMessage> {
         let mut gone: BTreeSet<TaskId> = self.tasks.keys().cloned().collect();
-        let mut pieces = vec![Vec::new()];
-        let mut bytes = 0;
-        for task in tasks.filter(|task| task.state.status.state >= TaskState::Assigned) {
-            gone.remove(&task.id);
-            if self.tasks.get(&task.id) == Some(&task.state.desired) {
-                continue;
+        let mut pieces = Pieces::default();
+        for task in tasks {
+            if self.update(task, &mut pieces) {
+                gone.remove(&task.id);
             }
-            self.tasks.insert(task.id.clone(), task.state.desired);
-            let length = length(task);
-            if bytes > 0 && bytes + length > MESSAGE_BYTES {
-                pieces.push(Vec::new());
-                bytes = 0;
+        }
+        gone.iter().for_each(|task| self.remove(task, &mut pieces));
+        self.number(pieces)
+    }
+
+    /// The messages that tell of some tasks; one that is not there is gone, or another node's.
+    pub(crate) fn changed<'t>(
+        &mut self,
+        tasks: impl Iterator<Item = (&'t TaskId, Option<&'t Arc<Task>>)>,
+    ) -> Vec<AssignmentsMessage> {
+        let mut pieces = Pieces::default();
+        for (id, task) in tasks {
+            if !task.is_some_and(|task| self.update(task, &mut pieces)) {
+                self.remove(id, &mut pieces);
             }
-            bytes += length;
-            let piece = pieces.last_mut().expect("there is one from the beginning");
-            piece.push(AssignmentChange::Update(Box::new(Task::clone(task))));
         }
-        let last = pieces.last_mut().expect("there is one from the beginning");
-        for task in gone {
-            self.tasks.remove(&task);
-            last.push(AssignmentChange::Remove(task));
+        self.number(pieces)
+    }
+
+    /// Tells of a task unless it was told alike; `false` if the node is not to have it.
+    fn update(&mut self, task: &Arc<Task>, pieces: &mut Pieces) -> bool {
+        if task.state.status.state < TaskState::Assigned {
+            return false;
         }
+        let desired = task.state.desired;
+        if self.tasks.insert(task.id.clone(), desired) != Some(desired) {
+            pieces.push(AssignmentChange::Update(Box::new(Task::clone(task))), length(task));
+        }
+        true
+    }
+
+    fn remove(&mut self, task: &TaskId, pieces: &mut Pieces) {
+        if self.tasks.remove(task).is_some() {
+            pieces.push(AssignmentChange::Remove(task.clone()), 0);
+        }
+    }
+
+    fn number(&mut self, Pieces { mut pieces, .. }: Pieces) -> Vec<AssignmentsMessage> {
         let is_first = self.sequence == 0;
-        if !is_first {
-            pieces.retain(|piece| !piece.is_empty());
+        if is_first && pieces.is_empty() {
+            pieces.push(Vec::new());
         }
         let following = pieces.len().saturating_sub(1);
         let number = |(index, changes)| {
@@ -53,6 +74,27 @@ impl Told {
             AssignmentsMessage { applies_to: self.sequence - 1, results_in: self.sequence, is_continued, changes }
         };
         pieces.into_iter().enumerate().map(number).collect()
+    }
+}
+
+/// Changes, in pieces that a message can carry.
+#[derive(Debug, Default)]
+struct Pieces {
+    pieces: Vec<Vec<AssignmentChange>>,
+    /// Of the last piece.
+    bytes: usize,
+}
+
+impl Pieces {
+    fn push(&mut self, change: AssignmentChange, bytes: usize) {
+        match self.pieces.last_mut() {
+            Some(piece) if self.bytes + bytes <= MESSAGE_BYTES => piece.push(change),
+            Some(_) | None => {
+                self.pieces.push(vec![change]);
+                self.bytes = 0;
+            }
+        }
+        self.bytes += bytes;
     }
 }
 
@@ -84,7 +126,7 @@ mod tests {
     use super::*;
 
     fn lead(told: &mut Told, tasks: &[Arc<Task>]) -> Vec<AssignmentsMessage> {
-        told.lead_to(tasks.iter())
+        told.complete(tasks.iter())
     }
 
     fn at(number: u64, state: TaskState, desired: TaskState) -> Arc<Task> {
@@ -141,6 +183,22 @@ mod tests {
             (second.id.clone(), None),
         ];
         assert_eq!(names(message), expected);
+    }
+
+    #[test]
+    fn of_some_tasks_only_what_is_new_is_told() {
+        let mut told = Told::default();
+        let (first, second) =
+            (at(1, TaskState::Running, TaskState::Running), at(2, TaskState::Running, TaskState::Running));
+        lead(&mut told, &[first.clone(), second.clone()]);
+        let (stopped, gone) = (at(1, TaskState::Running, TaskState::Shutdown), task(9).id);
+
+        let looked_at = [(&first.id, Some(&stopped)), (&gone, None), (&second.id, None)];
+        let [message] = &told.changed(looked_at.into_iter())[..] else { panic!("one message") };
+
+        assert_eq!((message.applies_to, message.results_in, message.is_continued), (1, 2, false));
+        assert_eq!(names(message), [(first.id.clone(), Some(TaskState::Shutdown)), (second.id.clone(), None)]);
+        assert!(told.changed([(&first.id, Some(&stopped))].into_iter()).is_empty());
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub(crate) async fn commit(store: &Store, node: &NodeId, reports: Vec<TaskReport
 
 fn note(tx: &mut Transaction, node: &NodeId, report: TaskReport) -> Result<(), SwarmError> {
     let TaskReport { task_id, status } = report;
-    let view = tx.view();
-    let Some(task) = view.task(&task_id).filter(|task| task.state.node_id.as_ref() == Some(node)) else {
+    // No view is held over the change: what a view shares must be copied.
+    let Some(task) = tx.view().task(&task_id).filter(|task| task.state.node_id.as_ref() == Some(node)).cloned() else {
         debug!(task = %task_id, %node, "a report of a task that the node does not have");
         return Ok(());
     };

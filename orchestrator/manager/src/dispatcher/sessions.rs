@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gossip::{GossipView, PeerState};
-use model::{HeartbeatRequest, NodeId, SessionId, SwarmError};
-use tokio::sync::Notify;
+use model::{HeartbeatRequest, NodeId, SessionId, SwarmError, TaskId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::down::{Session, Signs, Verdict, judge};
+use super::work::Work;
 use crate::words::{not_found, unavailable};
 
 /// Registrations of one node that are taken in [`REGISTRATION_WINDOW`]: more come only from two agents that share an
@@ -25,8 +25,8 @@ struct Entry {
     session: SessionId,
     /// Cancelled when the session is replaced or forgotten, so that its stream ends.
     over: CancellationToken,
-    /// Told that the node's tasks changed; there is one listener.
-    work: Arc<Notify>,
+    /// Marks of the node's tasks, for the stream that tells them.
+    work: Arc<Work>,
     last_heard: Instant,
     ended: Option<Instant>,
     restart_announced: Option<Instant>,
@@ -80,7 +80,7 @@ impl Sessions {
         let entry = Entry {
             session,
             over: over.clone(),
-            work: Arc::new(Notify::new()),
+            work: Arc::default(),
             last_heard: now,
             ended: None,
             restart_announced: None,
@@ -111,13 +111,15 @@ impl Sessions {
         Ok(())
     }
 
-    /// The end of a node's present session, and what tells that its tasks changed.
-    pub(crate) fn work_of(
-        &self,
+    /// The end of a node's present session, and the marks of its tasks for a new stream; a former one hears no more.
+    pub(super) fn work_of(
+        &mut self,
         node: &NodeId,
         session: &SessionId,
-    ) -> Result<(CancellationToken, Arc<Notify>), SwarmError> {
-        let entry = self.current(node, session)?;
+    ) -> Result<(CancellationToken, Arc<Work>), SwarmError> {
+        let entry = self.entries.get_mut(node).filter(|entry| entry.session == *session && entry.ended.is_none());
+        let entry = entry.ok_or_else(|| not_found("session invalid"))?;
+        entry.work = Arc::default();
         Ok((entry.over.clone(), Arc::clone(&entry.work)))
     }
 
@@ -131,12 +133,16 @@ impl Sessions {
         entry.ok_or_else(|| not_found("session invalid"))
     }
 
-    /// The tasks of a node changed; of all nodes where none is named.
-    pub(crate) fn work_changed(&self, node: Option<&NodeId>) {
-        match node {
-            Some(node) => self.entries.get(node).iter().for_each(|entry| entry.work.notify_one()),
-            None => self.entries.values().for_each(|entry| entry.work.notify_one()),
+    /// A node is to look at a task.
+    pub(crate) fn mark(&self, node: &NodeId, task: &TaskId) {
+        if let Some(entry) = self.entries.get(node) {
+            entry.work.mark(task);
         }
+    }
+
+    /// All nodes are to look at all their tasks.
+    pub(crate) fn mark_all(&self) {
+        self.entries.values().for_each(|entry| entry.work.mark_all());
     }
 
     /// The stream of a session ended. The end of a session that was replaced means nothing.

@@ -1,12 +1,11 @@
 //! The dispatcher during one term of the leader: its sessions, and the loop that judges them.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream;
 use gossip::GossipView;
-use model::{AssignmentsMessage, HeartbeatRequest, Node, NodeHealth, NodeId, Role, SessionId, SwarmError, TaskReports};
+use model::{HeartbeatRequest, Node, NodeHealth, NodeId, Role, SessionId, SwarmError, TaskReports};
 use rpc::{AssignmentStream, PeerIdentity, SessionStream};
 use store::{Event, Snapshot, Store, WatchError, WorkEvent};
 use tokio::sync::{Notify, watch};
@@ -15,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::announce::{Common, concerns_its_agent};
-use super::assignments::Told;
 use super::down::Verdict;
 use super::sessions::{Circumstances, Sessions};
 use super::statuses::{StatusChange, StatusLine};
+use super::work::{OpenAssignments, concerned};
 use super::{Item, heartbeat_period, reports};
 use crate::words::{removed, unavailable};
 
@@ -80,31 +79,47 @@ impl DispatcherTerm {
         let mut gossip = self.gossip.clone();
         let mut has_gossip = true;
         let mut own_delay = OwnDelay::default();
+        let mut has_news = false;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let event = tokio::select! {
                 () = self.cancel.cancelled() => return Ok(()),
-                due = ticks.tick() => own_delay.measured(due.elapsed(), Instant::now()),
-                () = self.woken.notified() => {}
+                due = ticks.tick() => {
+                    own_delay.measured(due.elapsed(), Instant::now());
+                    None
+                }
+                () = self.woken.notified() => None,
                 // Once this node's gossip has ended, what it said last stays.
-                changed = gossip.changed(), if has_gossip => has_gossip = changed.is_ok(),
-                event = events.recv() => match event {
-                    Ok(Event::Committed { .. }) => self.show(self.store.view()),
-                    Ok(Event::NodeRemoved(node)) => self.sessions().forget(&node.id),
-                    Ok(Event::Work(work)) => self.work_changed(&work),
-                    Ok(Event::NodeChanged(_) | Event::ClusterChanged) => {}
-                    Err(WatchError::Lagged(missed)) => {
-                        warn!(missed, "fell behind the store; starting from a new snapshot");
-                        let (view, fresh) = self.store.view_and_watch();
-                        self.show(view);
-                        self.sessions().work_changed(None);
-                        events = fresh;
+                changed = gossip.changed(), if has_gossip => {
+                    has_gossip = changed.is_ok();
+                    None
+                }
+                event = events.recv() => Some(event),
+            };
+            match event {
+                // Most events are of tasks: no node is judged by them, and no session hears of them.
+                None => self.judge(&gossip.borrow(), own_delay.now(Instant::now())),
+                Some(Ok(Event::Work(work))) => self.mark(&work),
+                Some(Ok(Event::NodeRemoved(node))) => {
+                    self.sessions().forget(&node.id);
+                    has_news = true;
+                }
+                Some(Ok(Event::NodeChanged(_) | Event::ClusterChanged)) => has_news = true,
+                Some(Ok(Event::Committed { .. })) => {
+                    if std::mem::take(&mut has_news) {
+                        self.show(self.store.view());
                     }
-                    Err(WatchError::Closed) => return Err(unavailable("the store has stopped")),
-                },
+                }
+                Some(Err(WatchError::Lagged(missed))) => {
+                    warn!(missed, "fell behind the store; starting from a new snapshot");
+                    let (view, fresh) = self.store.view_and_watch();
+                    self.show(view);
+                    self.sessions().mark_all();
+                    events = fresh;
+                }
+                Some(Err(WatchError::Closed)) => return Err(unavailable("the store has stopped")),
             }
-            self.judge(&gossip.borrow(), own_delay.now(Instant::now()));
         }
     }
 
@@ -149,14 +164,7 @@ impl DispatcherTerm {
     /// A node's tasks from now on, as part of its session.
     pub(super) fn assign(self: &Arc<Self>, node: &NodeId, session: &SessionId) -> Result<AssignmentStream, SwarmError> {
         let (over, work) = self.sessions().work_of(node, session)?;
-        let assigned = OpenAssignments {
-            term: Arc::clone(self),
-            node: node.clone(),
-            over,
-            work,
-            told: Told::default(),
-            ready: VecDeque::new(),
-        };
+        let assigned = OpenAssignments::new(self.store.clone(), node.clone(), (over, self.cancel.clone()), work);
         Ok(Box::pin(stream::unfold(assigned, |mut assigned| async move {
             let message = assigned.next().await?;
             Some((Ok(message), assigned))
@@ -169,14 +177,9 @@ impl DispatcherTerm {
         reports::commit(&self.store, node, reports.reports).await
     }
 
-    fn work_changed(&self, work: &WorkEvent) {
-        let node = match work {
-            WorkEvent::TaskChanged { node, .. } => node.as_ref(),
-            WorkEvent::TaskRemoved(task) => task.state.node_id.as_ref(),
-            WorkEvent::ServiceChanged(_) | WorkEvent::ServiceRemoved(_) => None,
-        };
-        if let Some(node) = node {
-            self.sessions().work_changed(Some(node));
+    fn mark(&self, event: &WorkEvent) {
+        if let Some((node, task)) = concerned(event) {
+            self.sessions().mark(node, task);
         }
     }
 
@@ -296,37 +299,6 @@ impl Drop for OpenSession {
     fn drop(&mut self) {
         self.term.sessions().ended(&self.node, &self.session, Instant::now());
         self.term.woken.notify_one();
-    }
-}
-
-/// The tasks of a node, as its session tells them.
-struct OpenAssignments {
-    term: Arc<DispatcherTerm>,
-    node: NodeId,
-    over: CancellationToken,
-    work: Arc<Notify>,
-    told: Told,
-    ready: VecDeque<AssignmentsMessage>,
-}
-
-impl OpenAssignments {
-    /// The next message, once there is something to tell; `None` when the session is over.
-    async fn next(&mut self) -> Option<AssignmentsMessage> {
-        loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Some(message);
-            }
-            let view = self.term.store.view();
-            self.ready = self.told.lead_to(view.tasks_of_node(&self.node)).into();
-            if !self.ready.is_empty() {
-                continue;
-            }
-            tokio::select! {
-                () = self.term.cancel.cancelled() => return None,
-                () = self.over.cancelled() => return None,
-                () = self.work.notified() => {}
-            }
-        }
     }
 }
 

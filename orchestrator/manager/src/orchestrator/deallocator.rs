@@ -4,8 +4,10 @@
 //!
 //! Reads services and tasks. Removes services. Never touches a task.
 
+use std::collections::BTreeSet;
+
 use model::{ServiceId, SwarmError};
-use store::{Snapshot, Store, Transaction};
+use store::{Event, Snapshot, Store, Transaction, WorkEvent};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -27,7 +29,7 @@ impl Deallocator {
     /// Lets services go until cancelled; fails when this member leads no more.
     pub(crate) async fn run(self, cancel: CancellationToken) -> Result<(), SwarmError> {
         let mut marks = Marks::of_services(&self.store, cancel);
-        while let Some(marked) = marks.next().await? {
+        while let Some(marked) = marks.next(mark_waning).await? {
             let view = self.store.view();
             let gone: Vec<ServiceId> = marked.into_iter().filter(|service| is_gone(&view, service)).collect();
             for some in gone.chunks(MAX_CHANGES) {
@@ -49,6 +51,19 @@ impl Deallocator {
                 Ok(())
             })
             .await
+    }
+}
+
+/// Services that may be gone now.
+fn mark_waning(event: &Event, _store: &Store, marked: &mut BTreeSet<ServiceId>) {
+    match event {
+        Event::Work(WorkEvent::ServiceChanged(service)) => drop(marked.insert(service.clone())),
+        Event::Work(WorkEvent::TaskRemoved(task)) => drop(marked.insert(task.state.service_id.clone())),
+        Event::Work(WorkEvent::TaskChanged { .. } | WorkEvent::ServiceRemoved(_))
+        | Event::NodeChanged(_)
+        | Event::NodeRemoved(_)
+        | Event::ClusterChanged
+        | Event::Committed { .. } => {}
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Which places there are to be is the mode's business; what goes on in one is settled alike in all of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{NodeHealth, Task, TaskState};
 
 use super::change::{Change, Decision};
-use super::place::{Occupants, Place, places};
+use super::place::{Occupants, Place, is_live, places};
 use super::situation::{Situation, after};
 use super::{global, job, replicated, updater};
 
@@ -41,6 +42,14 @@ pub(crate) fn decide(situation: &Situation) -> Decision {
     }
     orphan(situation, &mut decision);
     decision
+}
+
+/// Whether it makes a difference to a service that a task gets a node or comes to run: an update is under way, or one of
+/// two tasks is to make room for the other.
+pub(crate) fn is_moving(situation: &Situation) -> bool {
+    let mut taken = BTreeSet::new();
+    let mut live = situation.tasks.iter().filter(|task| is_live(task));
+    updater::is_under_way(&situation.service) || !live.all(|task| taken.insert(Place::of(task)))
 }
 
 /// Lets a place be forgotten, with all its history.

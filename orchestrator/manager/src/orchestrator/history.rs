@@ -7,23 +7,34 @@ use model::{Service, Task, TaskId, TaskState};
 use super::place::{Occupants, is_live, is_wanted, places};
 use super::updater;
 
+/// What may be forgotten of a service.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forgettable {
+    /// These tasks, now.
+    pub(crate) tasks: Vec<TaskId>,
+    /// A place has more tasks than it keeps: others follow when they have ended, or are decided by no more.
+    pub(crate) is_crowded: bool,
+}
+
 /// Tasks that may be forgotten now. `limit` is how many tasks a place keeps, the live one among them (negative: all).
 ///
 /// Whatever the limit, a place keeps what decisions go by: what is wanted, the newest, the one before a task that does
 /// not run yet, the newest one that an update under way has replaced, a job's completion, and as many attempts as the
 /// restart policy counts.
-pub(crate) fn to_forget(service: Option<&Service>, tasks: &[Arc<Task>], limit: i64) -> Vec<TaskId> {
+pub(crate) fn to_forget(service: Option<&Service>, tasks: &[Arc<Task>], limit: i64) -> Forgettable {
     let (forgotten, counting): (Vec<Arc<Task>>, Vec<Arc<Task>>) =
         tasks.iter().cloned().partition(|task| service.is_none() || task.state.desired >= TaskState::Remove);
-    let mut ids: Vec<TaskId> = forgotten.iter().filter(|task| is_over(task)).map(|task| task.id.clone()).collect();
+    let tasks = forgotten.iter().filter(|task| is_over(task)).map(|task| task.id.clone()).collect();
+    let mut forgettable = Forgettable { tasks, is_crowded: false };
     if let Some(service) = service
         && let Some(limit) = places_limit(service, limit)
     {
         for occupants in places(&counting).values() {
-            ids.extend(surplus(service, occupants, limit));
+            forgettable.is_crowded |= occupants.all().count() > limit;
+            forgettable.tasks.extend(surplus(service, occupants, limit));
         }
     }
-    ids
+    forgettable
 }
 
 /// How many tasks a place of a service keeps; none where it keeps all.

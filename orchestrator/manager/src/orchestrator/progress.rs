@@ -67,6 +67,8 @@ impl Progress {
         let has_current = place.live().any(|task| situation.is_current(task));
         let is_given_up_well =
             || place.live().next().is_none() && place.latest().is_some_and(|task| situation.is_current(task));
+        // One of two is to make room: also where neither is of this update.
+        progress.is_under_way |= place.live().nth(1).is_some();
         progress.is_touched = is_touched;
         progress.is_outdated = progress.failure.is_none() && !has_current && !is_given_up_well();
         progress

@@ -14,7 +14,7 @@ const REMOVE: TaskState = TaskState::Remove;
 
 fn forgotten(scene: &Scene, limit: i64) -> Vec<TaskId> {
     let tasks: Vec<Arc<Task>> = scene.tasks.iter().cloned().map(Arc::new).collect();
-    to_forget(Some(&scene.service), &tasks, limit)
+    to_forget(Some(&scene.service), &tasks, limit).tasks
 }
 
 /// A slot of so many failed tasks and one that runs.
@@ -73,7 +73,7 @@ fn tasks_without_a_service_go_once_they_are_over() {
     scene.running(2, 0);
     let tasks: Vec<Arc<Task>> = scene.tasks.iter().cloned().map(Arc::new).collect();
 
-    assert_eq!(to_forget(None, &tasks, 5), [orphaned]);
+    assert_eq!(to_forget(None, &tasks, 5).tasks, [orphaned]);
 }
 
 #[test]
