@@ -5,8 +5,7 @@
 //!                                        ▲  replicated | global | job     decided again inside it, so that
 //!  time (restart delays, monitors) ──────┘  settle, updater               nothing is written on an old view
 //! ```
-//! Decisions are pure, and nothing but the store is needed to go on where a former leader was. The one thing remembered,
-//! when tasks of an update began to run, only makes the judgement of later failures exact.
+//! Decisions are pure, and nothing but the store is needed to go on where a former leader was.
 //!
 //! Reads services, tasks, nodes, the swarm's defaults. Writes tasks (New, what is wanted, Orphaned), how updates fare, a
 //! spec that is rolled back. Never picks a node but for a global service, never writes a state that an agent reports.
@@ -30,7 +29,6 @@ mod tests;
 mod updater;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -45,7 +43,7 @@ use crate::allowance::Allowance;
 use crate::marks::{Marks, mark_services_of_node};
 use change::{Change, apply, is_lasting};
 use decide::{decide, is_moving};
-use situation::{RunningSince, Situation};
+use situation::Situation;
 
 pub(crate) use deallocator::Deallocator;
 pub(crate) use reaper::TaskReaper;
@@ -63,15 +61,12 @@ pub(crate) struct Orchestrator {
     wakes: BTreeMap<ServiceId, Timestamp>,
     /// Services with places that change hands: there a task that comes to run makes a difference.
     moving: BTreeSet<ServiceId>,
-    /// What is remembered of services whose update is under way.
-    running_since: BTreeMap<ServiceId, RunningSince>,
 }
 
 impl Orchestrator {
     /// An orchestrator over a store; `rng` draws the ids of tasks.
     pub(crate) fn new(store: Store, clock: Clock, rng: StdRng) -> Self {
-        let (wakes, moving, running_since) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { store, clock, rng, wakes, moving, running_since }
+        Self { store, clock, rng, wakes: BTreeMap::new(), moving: BTreeSet::new() }
     }
 
     /// Keeps all services until cancelled; fails when this member leads no more.
@@ -101,8 +96,7 @@ impl Orchestrator {
         for service in services {
             self.wakes.remove(&service);
             self.moving.remove(&service);
-            let running_since = self.remember(&view, &service);
-            let Some(situation) = Situation::of(&view, &service, now, Arc::clone(&running_since)) else { continue };
+            let Some(situation) = Situation::of(&view, &service, now) else { continue };
             let decision = decide(&situation);
             debug!(%service, groups = decision.groups.len(), "looked at a service");
             if is_moving(&situation) {
@@ -112,7 +106,7 @@ impl Orchestrator {
                 self.wakes.insert(service.clone(), moment);
             }
             if !decision.groups.is_empty() {
-                waiting.push(Work { service, running_since, left: None });
+                waiting.push(Work { service, left: None });
             }
         }
         drop(view);
@@ -121,25 +115,6 @@ impl Orchestrator {
             waiting = self.store.update(move |tx| write(tx, waiting, clock.now(), rng)).await?;
         }
         Ok(())
-    }
-
-    /// Notes which tasks of an update run by now; forgets what is of no update under way.
-    fn remember(&mut self, view: &Snapshot, service: &ServiceId) -> RunningSince {
-        let former = self.running_since.remove(service).unwrap_or_default();
-        let Some(service) = view.service(service).filter(|service| updater::is_under_way(service)) else {
-            return RunningSince::default();
-        };
-        let updated =
-            view.tasks_of_service(&service.id).filter(|task| task.state.spec_revision == service.state.spec_revision);
-        let began = updated.filter_map(|task| {
-            let is_running = task.state.status.state == TaskState::Running;
-            let seen = former.get(&task.id).copied();
-            let moment = seen.or_else(|| is_running.then_some(task.state.status.applied_at))?;
-            Some((task.id.clone(), moment))
-        });
-        let remembered = RunningSince::new(began.collect());
-        self.running_since.insert(service.id.clone(), Arc::clone(&remembered));
-        remembered
     }
 }
 
@@ -181,7 +156,6 @@ fn matters(now: TaskPhase, is_moving: impl FnOnce() -> bool) -> bool {
 #[derive(Debug)]
 struct Work {
     service: ServiceId,
-    running_since: RunningSince,
     /// What one transaction could not take and need not be decided anew while the service is the same.
     left: Option<(Version, Vec<Vec<Change>>)>,
 }
@@ -194,13 +168,13 @@ fn write(
     mut rng: StdRng,
 ) -> Result<Vec<Work>, SwarmError> {
     let mut allowance = Allowance::default();
-    while let Some(Work { service, running_since, left }) = services.pop() {
+    while let Some(Work { service, left }) = services.pop() {
         let view = tx.view();
         let version = view.service(&service).map(|service| service.meta.version);
         let left = left.filter(|(seen, _)| Some(*seen) == version).map(|(_, groups)| groups);
         let situation = match &left {
             Some(_) => Situation::without_tasks(&view, &service, now),
-            None => Situation::of(&view, &service, now, Arc::clone(&running_since)),
+            None => Situation::of(&view, &service, now),
         };
         drop(view);
         let Some(situation) = situation else { continue };
@@ -209,7 +183,7 @@ fn write(
         if !left.is_empty() {
             let is_lasting = left.iter().all(|group| is_lasting(group));
             let left = version.filter(|_| is_lasting).map(|version| (version, left));
-            services.push(Work { service, running_since, left });
+            services.push(Work { service, left });
             break;
         }
     }

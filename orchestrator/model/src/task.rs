@@ -186,6 +186,9 @@ pub struct TaskStatus {
     pub timestamp: Timestamp,
     /// When the leader took note of it, by the leader's clock: what histories go by.
     pub applied_at: Timestamp,
+    /// When the leader took note that it runs, by its clock; it stays when the task has ended. Set by the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_since: Option<Timestamp>,
     /// Docker's words for it ("started", "preparing").
     pub message: String,
     /// What went wrong.
@@ -206,6 +209,7 @@ impl TaskStatus {
             state,
             timestamp: at,
             applied_at: at,
+            running_since: None,
             message: message.into(),
             err: String::new(),
             container: None,

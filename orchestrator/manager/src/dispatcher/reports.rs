@@ -36,7 +36,7 @@ fn note(tx: &mut Transaction, node: &NodeId, report: TaskReport) -> Result<(), S
 
 /// Whether the same was reported before, in an earlier session.
 fn is_known(known: &TaskStatus, told: &TaskStatus) -> bool {
-    TaskStatus { applied_at: known.applied_at, ..told.clone() } == *known
+    TaskStatus { applied_at: known.applied_at, running_since: known.running_since, ..told.clone() } == *known
 }
 
 #[cfg(test)]

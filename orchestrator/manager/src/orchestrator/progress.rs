@@ -1,9 +1,8 @@
 //! How far the update of one place is, read from its tasks. Pure.
 //!
-//! A task of the update failed if it ended by itself before it ran, or within the monitor period after it began to. The
-//! store does not keep when an ended task began to run: who leads remembers it, and a new leader, which cannot know it of
-//! tasks that ended before, counts those as failed. A task that no node can take fails too, a monitor period
-//! after nothing of its place stood in its way any more.
+//! A task of the update failed if it ended by itself before it ran, or within the monitor period after it began to; its
+//! status tells when that was, whoever leads. A task that no node can take fails too, a monitor period after nothing of
+//! its place stood in its way any more.
 
 use jiff::Timestamp;
 use model::{Task, TaskId, TaskState};
@@ -78,10 +77,10 @@ impl Progress {
         let mut progress = Self::default();
         let ended: Vec<&Task> = updated.iter().copied().filter(|task| place.has_ended_by_itself(task)).collect();
         let live = updated.iter().copied().rfind(|task| is_live(task));
-        if let Some(task) = ended.iter().find(|task| ended_early(task, situation, monitor)) {
+        if let Some(task) = ended.iter().find(|task| ended_early(task, monitor)) {
             progress.failure = Some(Failure { task: task.id.clone(), unplaceable: None });
         }
-        let running = updated.iter().copied().filter_map(|task| began_at(task, situation)).max();
+        let running = updated.iter().copied().filter_map(began_at).max();
         let last_end = ended.iter().map(|task| task.state.status.applied_at).max();
         progress.settled_at = running.or(last_end);
         match live {
@@ -113,13 +112,13 @@ impl Progress {
     }
 }
 
-/// When a task began to run, if it did and anybody knows.
-fn began_at(task: &Task, situation: &Situation) -> Option<Timestamp> {
-    let is_running = task.state.status.state == TaskState::Running;
-    let seen = situation.running_since.get(&task.id).copied();
-    seen.or_else(|| is_running.then_some(task.state.status.applied_at))
+/// When a task began to run, if it did.
+fn began_at(task: &Task) -> Option<Timestamp> {
+    let status = &task.state.status;
+    // A task that came to run before that was kept says it only while it runs.
+    status.running_since.or_else(|| (status.state == TaskState::Running).then_some(status.applied_at))
 }
 
-fn ended_early(task: &Task, situation: &Situation, monitor: i64) -> bool {
-    began_at(task, situation).is_none_or(|began| task.state.status.applied_at <= after(began, monitor))
+fn ended_early(task: &Task, monitor: i64) -> bool {
+    began_at(task).is_none_or(|began| task.state.status.applied_at <= after(began, monitor))
 }

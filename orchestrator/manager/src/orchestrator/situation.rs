@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use model::{Availability, Driver, Node, NodeHealth, NodeId, Service, ServiceId, Task, TaskId, TaskState};
+use model::{Availability, Driver, Node, NodeHealth, NodeId, Service, ServiceId, Task, TaskState};
 use store::Snapshot;
 
 use super::place::is_wanted;
-
-/// When tasks of an update were first seen running: what the store forgets once they have ended.
-pub(crate) type RunningSince = Arc<BTreeMap<TaskId, Timestamp>>;
 
 /// What a node means for the tasks on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,18 +37,11 @@ pub(crate) struct Situation {
     pub(crate) log_driver: Option<Driver>,
     /// The leader's time.
     pub(crate) now: Timestamp,
-    /// When its tasks were first seen running, as far as anybody knows.
-    pub(crate) running_since: RunningSince,
 }
 
 impl Situation {
     /// The situation of a service; none where there is no such service.
-    pub(crate) fn of(
-        view: &Snapshot,
-        service: &ServiceId,
-        now: Timestamp,
-        running_since: RunningSince,
-    ) -> Option<Self> {
+    pub(crate) fn of(view: &Snapshot, service: &ServiceId, now: Timestamp) -> Option<Self> {
         let service = Arc::clone(view.service(service)?);
         let tasks: Vec<Arc<Task>> = view.tasks_of_service(&service.id).cloned().collect();
         let nodes = if service.spec.is_global() {
@@ -60,15 +50,14 @@ impl Situation {
             let ids = tasks.iter().filter_map(|task| task.state.node_id.as_ref());
             ids.filter_map(|id| view.node(id)).map(|node| (node.id.clone(), Arc::clone(node))).collect()
         };
-        Some(Self { service, tasks, nodes, log_driver: default_log_driver(view), now, running_since })
+        Some(Self { service, tasks, nodes, log_driver: default_log_driver(view), now })
     }
 
     /// A service and the time: enough to make what was decided before.
     pub(crate) fn without_tasks(view: &Snapshot, service: &ServiceId, now: Timestamp) -> Option<Self> {
         let service = Arc::clone(view.service(service)?);
         let log_driver = default_log_driver(view);
-        let (tasks, nodes, running_since) = (Vec::new(), BTreeMap::new(), RunningSince::default());
-        Some(Self { service, tasks, nodes, log_driver, now, running_since })
+        Some(Self { service, tasks: Vec::new(), nodes: BTreeMap::new(), log_driver, now })
     }
 
     /// What a node means for the tasks on it.

@@ -180,14 +180,19 @@ impl Transaction {
     }
 
     /// Changes a task. A change that changes nothing is none. Neither the observed nor the wanted state goes back: such a
-    /// change is refused.
+    /// change is refused. Since when the task runs is noted here, whatever the change says of it.
     ///
     /// # Errors
     /// There is no such task, or one of its states would go back.
     pub fn update_task(&mut self, id: &TaskId, change: impl FnOnce(&mut Task)) -> Result<(), SwarmError> {
+        let now = self.time();
         self.update_checked::<TaskTable>(id, |task| {
             let before = (task.state.status.state, task.state.desired);
+            let known = task.state.status.running_since;
             change(task);
+            let began =
+                || (task.state.status.state == TaskState::Running && before.0 < TaskState::Running).then_some(now);
+            task.state.status.running_since = known.or_else(began);
             let after = (task.state.status.state, task.state.desired);
             if after.0 < before.0 || after.1 < before.1 {
                 return Err(SwarmError::internal(format!("task {id} cannot go back from {before:?} to {after:?}")));

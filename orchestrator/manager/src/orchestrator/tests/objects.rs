@@ -1,6 +1,5 @@
 //! Services, tasks and situations for tables.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,7 +15,7 @@ use crate::orchestrator::change::{Change, Decision};
 use crate::orchestrator::decide::decide;
 use crate::orchestrator::making::new_task;
 use crate::orchestrator::place::Place;
-use crate::orchestrator::situation::{RunningSince, Situation};
+use crate::orchestrator::situation::Situation;
 
 /// A second of nanoseconds.
 pub(super) const SECOND: i64 = 1_000_000_000;
@@ -85,7 +84,6 @@ pub(super) struct Scene {
     pub(super) service: Service,
     pub(super) tasks: Vec<Task>,
     pub(super) nodes: Vec<Node>,
-    pub(super) running_since: BTreeMap<TaskId, Timestamp>,
 }
 
 impl Scene {
@@ -96,7 +94,6 @@ impl Scene {
             service: Service { id, meta: Meta::default(), spec, state },
             tasks: Vec::new(),
             nodes: (1..=2).map(|number| node(number, NodeHealth::Ready, Availability::Active)).collect(),
-            running_since: BTreeMap::new(),
         }
     }
 
@@ -142,7 +139,6 @@ impl Scene {
             nodes: self.nodes.iter().map(|node| (node.id.clone(), Arc::new(node.clone()))).collect(),
             log_driver: None,
             now: at(now),
-            running_since: RunningSince::new(self.running_since.clone()),
         }
     }
 

@@ -1,10 +1,11 @@
 //! A change of leader at any moment: everything goes on from the store alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{TaskState, UpdateState};
+use model::{Task, TaskState, UpdateState};
 
-use super::objects::{policy, spec, update_config, with_image};
+use super::objects::{SECOND, policy, spec, update_config, with_image};
 use super::swarm::Swarm;
 
 #[tokio::test(start_paused = true)]
@@ -72,6 +73,36 @@ async fn an_update_goes_on_whenever_the_leader_changes() {
             swarm.end_term().await;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_judges_tasks_that_ended_without_it_by_when_they_began_to_run() {
+    let check = async |seconds: u64, expected: UpdateState| {
+        let mut swarm = Swarm::new(2).await;
+        let mut web = spec("web", "run", 2);
+        web.update_config = Some(update_config(1, "pause", "stop-first"));
+        web.update_config.as_mut().unwrap().delay = 60 * SECOND;
+        let id = swarm.create(web).await;
+        swarm.until_running(&id, 2).await;
+        swarm.update(&id, |spec| *spec = with_image(spec, "run 1")).await;
+        let is_updated = |task: &&Arc<Task>| task.state.spec_revision == 2;
+        swarm
+            .until("one updated", |view| {
+                view.tasks_of_service(&id).filter(is_updated).any(|task| task.state.status.state == TaskState::Running)
+            })
+            .await;
+
+        swarm.end_term().await;
+        swarm.pass(seconds).await;
+        swarm.end(&swarm.running(&id).iter().find(is_updated).unwrap().id, TaskState::Failed).await;
+        swarm.begin_term();
+
+        swarm.until_update(&id, expected).await;
+        swarm.end_term().await;
+    };
+
+    check(2, UpdateState::Paused).await;
+    check(30, UpdateState::Completed).await;
 }
 
 #[tokio::test(start_paused = true)]

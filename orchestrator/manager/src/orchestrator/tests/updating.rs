@@ -183,10 +183,10 @@ fn a_paused_update_begins_with_nothing_more() {
 fn a_task_that_ended_late_is_no_failure_of_the_update() {
     let check = |began: Option<i64>, fails: bool| {
         let mut scene = updating(scene(2, 1, "pause", "stop-first"));
-        let ended = replace(&mut scene, 1, FAILED, (1, 20));
+        replace(&mut scene, 1, FAILED, (1, 20));
         scene.last().state.desired = SHUTDOWN;
+        scene.last().state.status.running_since = began.map(at);
         scene.task(1, (READY, READY), (20, 20));
-        scene.running_since.extend(began.map(|began| (ended, at(began))));
         let paused = scene
             .decide(21)
             .groups
