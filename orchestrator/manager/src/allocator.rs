@@ -10,7 +10,7 @@ use store::{Clock, Event, Store, TaskPhase, Transaction, WorkEvent};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::allowance::{Allowance, encoded_bytes};
+use crate::allowance::{Allowance, STATE_BYTES};
 use crate::marks::Marks;
 
 /// The allocator of one term.
@@ -48,8 +48,10 @@ impl Allocator {
 fn pass_on(tx: &mut Transaction, mut tasks: Vec<TaskId>, now: Timestamp) -> Result<Vec<TaskId>, SwarmError> {
     let mut allowance = Allowance::default();
     while let Some(id) = tasks.pop() {
-        let Some(task) = tx.view().task(&id).filter(|task| is_new(task)).cloned() else { continue };
-        if !allowance.take(1, encoded_bytes(task.as_ref())) {
+        if !tx.view().task(&id).is_some_and(|task| is_new(task)) {
+            continue;
+        }
+        if !allowance.take(1, STATE_BYTES) {
             tasks.push(id);
             break;
         }

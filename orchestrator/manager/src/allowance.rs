@@ -7,6 +7,9 @@ pub(crate) const MAX_CHANGES: usize = 200;
 /// The most that the objects changed in one transaction take (bytes); the store takes 1.5 MiB.
 const MAX_BYTES: usize = 1 << 20;
 
+/// What a change of a task's states takes in a transaction, beside the status that it keeps (bytes), generously.
+pub(crate) const STATE_BYTES: usize = 512;
+
 /// What may still go into a transaction.
 #[derive(Debug)]
 pub(crate) struct Allowance {

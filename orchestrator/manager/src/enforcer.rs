@@ -10,13 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use model::{Availability, Constraints, NodeId, Resources, SwarmError, Task, TaskId, TaskState};
-use store::{Clock, Event, Snapshot, Store, Watch, WatchError};
+use store::{Clock, Event, Snapshot, Store, Transaction, Watch, WatchError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How many tasks one transaction rejects (SwarmKit's limit of changes).
-const BATCH: usize = 200;
+use crate::allowance::{Allowance, STATE_BYTES, encoded_bytes};
+
 /// Docker's words for what happened.
 const REJECTED: &str = "task rejected by constraint enforcer";
 /// Docker's words for why.
@@ -65,31 +66,47 @@ impl ConstraintEnforcer {
     }
 
     async fn enforce(&self, node: &NodeId) -> Result<(), SwarmError> {
-        for batch in violators(&self.store.view(), node).chunks(BATCH) {
-            let (batch, node, now) = (batch.to_vec(), node.clone(), self.clock.now());
-            let rejected = self.store.update(move |tx| {
-                // The node may have changed again, and so may its tasks.
-                let still: BTreeSet<TaskId> = violators(&tx.view(), &node).into_iter().collect();
-                let batch: Vec<TaskId> = batch.into_iter().filter(|task| still.contains(task)).collect();
-                for task in &batch {
-                    tx.update_task(task, |task| {
-                        let status = &mut task.state.status;
-                        status.state = TaskState::Rejected;
-                        REJECTED.clone_into(&mut status.message);
-                        REASON.clone_into(&mut status.err);
-                        status.timestamp = now;
-                        status.applied_at = now;
-                    })?;
-                }
-                Ok((node, batch))
-            });
-            let (node, rejected) = rejected.await?;
+        let mut found = violators(&self.store.view(), node);
+        while !found.is_empty() {
+            let (of_node, now) = (node.clone(), self.clock.now());
+            let (rejected, left) = self.store.update(move |tx| reject(tx, &of_node, found, now)).await?;
             for task in rejected {
                 info!(%node, %task, "task rejected: its node is no longer what it must be");
             }
+            found = left;
         }
         Ok(())
     }
+}
+
+/// Rejects tasks that their node must still not keep, as many as one transaction takes; gives those, and the others.
+fn reject(
+    tx: &mut Transaction,
+    node: &NodeId,
+    tasks: Vec<TaskId>,
+    now: Timestamp,
+) -> Result<(Vec<TaskId>, Vec<TaskId>), SwarmError> {
+    // The node may have changed again, and so may its tasks.
+    let still: BTreeSet<TaskId> = violators(&tx.view(), node).into_iter().collect();
+    let mut allowance = Allowance::default();
+    let mut rejected = Vec::new();
+    let mut waiting = tasks.into_iter().filter(|task| still.contains(task));
+    while let Some(id) = waiting.next() {
+        let bytes = tx.view().task(&id).map_or(0, |task| encoded_bytes(&task.state.status));
+        if !allowance.take(1, STATE_BYTES + bytes) {
+            return Ok((rejected, std::iter::once(id).chain(waiting).collect()));
+        }
+        tx.update_task(&id, |task| {
+            let status = &mut task.state.status;
+            status.state = TaskState::Rejected;
+            REJECTED.clone_into(&mut status.message);
+            REASON.clone_into(&mut status.err);
+            status.timestamp = now;
+            status.applied_at = now;
+        })?;
+        rejected.push(id);
+    }
+    Ok((rejected, Vec::new()))
 }
 
 /// The tasks of a node that it must not keep: those whose constraints it does not meet, and, oldest first, those whose

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
-use model::{ErrorKind, NodeId, SwarmError, Task, TaskId, TaskState, TaskStatus};
+use model::{NodeId, SwarmError, Task, TaskId, TaskState, TaskStatus};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use store::{Clock, Event, Snapshot, Store, Transaction, Watch, WatchError, WorkEvent};
@@ -130,11 +130,7 @@ impl Scheduler {
             }
             debug!(decisions = decisions.len(), "decided about pending tasks");
             self.marked.mark(&decisions);
-            for refused in self.write(decisions, now).await? {
-                warn!(task = %refused, "a task is too large to be scheduled; it waits until it changes");
-                self.marked.tasks.remove(&refused);
-                self.ledger.forget_task(&refused);
-            }
+            self.write(decisions, now).await?;
         }
     }
 
@@ -155,47 +151,21 @@ impl Scheduler {
         }
     }
 
-    /// Writes decisions; gives the tasks that no transaction can carry.
-    async fn write(&self, decisions: Vec<Decision>, now: Timestamp) -> Result<Vec<TaskId>, SwarmError> {
+    /// Writes decisions, so many a transaction: of a task only what is decided is written, however large it is.
+    async fn write(&self, decisions: Vec<Decision>, now: Timestamp) -> Result<(), SwarmError> {
         let decisions: Arc<[Decision]> = decisions.into();
-        let starts = (0..decisions.len()).step_by(BATCH);
-        let batches = starts.map(|start| (start, BATCH.min(decisions.len() - start)));
+        let batches = (0..decisions.len()).step_by(BATCH);
         let mut written = stream::iter(batches)
-            .map(|(start, length)| self.write_batch(Arc::clone(&decisions), start, length, now))
+            .map(|start| {
+                let decisions = Arc::clone(&decisions);
+                let end = decisions.len().min(start + BATCH);
+                self.store.update(move |tx| carry_out(tx, &decisions[start..end], now))
+            })
             .buffer_unordered(IN_LINE);
-        let mut refused = Vec::new();
         while let Some(outcome) = written.next().await {
-            refused.extend(outcome?);
+            outcome?;
         }
-        Ok(refused)
-    }
-
-    /// Writes a batch; in parts, where its tasks are too large for one transaction.
-    async fn write_batch(
-        &self,
-        decisions: Arc<[Decision]>,
-        start: usize,
-        length: usize,
-        now: Timestamp,
-    ) -> Result<Vec<TaskId>, SwarmError> {
-        let mut refused = Vec::new();
-        let mut parts = vec![(start, length)];
-        while let Some((start, length)) = parts.pop() {
-            let batch = Arc::clone(&decisions);
-            let written = self.store.update(move |tx| carry_out(tx, &batch[start..start + length], now)).await;
-            match written {
-                Ok(()) => {}
-                Err(error) if error.kind == ErrorKind::InvalidArgument && length > 1 => {
-                    let half = length / 2;
-                    parts.extend([(start + half, length - half), (start, half)]);
-                }
-                Err(error) if error.kind == ErrorKind::InvalidArgument => {
-                    refused.push(decisions[start].task.id.clone());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(refused)
+        Ok(())
     }
 }
 

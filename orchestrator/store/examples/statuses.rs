@@ -113,7 +113,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let milliseconds = began.elapsed().as_millis();
         let line = json!({
             "case": what, "tasks": TASKS, "entries": entries, "bytes": bytes, "ms": milliseconds,
-            "bytes_per_task": bytes / TASKS,
+            "bytes_per_task": bytes / TASKS, "resident_mib": resident_mib(),
         });
         writeln!(output, "{line}")
     };
@@ -138,6 +138,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     line("report until running", began)?;
     Ok(())
+}
+
+/// Memory of this process now, the log's caches with it; 0 where the kernel does not tell.
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) >> 10
 }
 
 /// Reads all events, as a component does.

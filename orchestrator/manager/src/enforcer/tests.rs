@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{Meta, Node, NodeHealth, Service, ServiceSpec, ServiceState, TaskSpec};
+use model::{Meta, Node, NodeHealth, PortConfig, Service, ServiceSpec, ServiceState, TaskSpec};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -170,4 +170,27 @@ async fn a_new_leader_looks_at_every_node() {
 
     let view = running.store.view();
     assert_eq!(view.tasks().filter(|task| task.state.status.state == TaskState::Rejected).count(), 450);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_with_long_statuses_are_rejected_in_several_transactions() {
+    let running = running_store();
+    create(&running, labelled(1, "zone", "east"), Vec::new()).await;
+    let port = || PortConfig { target_port: 80, publish_mode: "host".to_owned(), ..PortConfig::default() };
+    for number in 1..=20 {
+        let mut task = running_on_1(number, &constrained(&["node.labels.zone==east"]));
+        task.state.status.ports = (0..3_000).map(|_| port()).collect();
+        running.store.update(|tx| tx.create_task(task)).await.unwrap();
+    }
+    let mut tasks = JoinSet::new();
+    let cancel = CancellationToken::new();
+    tasks.spawn(ConstraintEnforcer::new(running.store.clone(), Clock::system()).run(cancel.clone()));
+
+    change(&running, |node| drop(node.spec.labels.remove("zone"))).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let view = running.store.view();
+    assert_eq!(view.tasks().filter(|task| task.state.status.state == TaskState::Rejected).count(), 20);
+    cancel.cancel();
+    assert_eq!(tasks.join_next().await.unwrap().unwrap(), Ok(()));
 }

@@ -9,7 +9,7 @@ use tracing::info;
 use super::making::new_task;
 use super::place::Place;
 use super::situation::Situation;
-use crate::allowance::{Allowance, encoded_bytes};
+use crate::allowance::{Allowance, STATE_BYTES, encoded_bytes};
 
 /// What a new task takes beside its spec (bytes), generously.
 const RECORD_BYTES: usize = 2048;
@@ -135,8 +135,9 @@ fn make(tx: &mut Transaction, situation: &Situation, change: Change, rng: &mut S
 fn bytes_of(tx: &Transaction, change: &Change, template_bytes: usize) -> usize {
     match change {
         Change::Make { .. } => template_bytes + RECORD_BYTES,
-        Change::Want { task, .. } | Change::Orphan(task) => {
-            tx.view().task(task).map_or(0, |task| encoded_bytes(task.as_ref()))
+        Change::Want { .. } => STATE_BYTES,
+        Change::Orphan(task) => {
+            STATE_BYTES + tx.view().task(task).map_or(0, |task| encoded_bytes(&task.state.status.container))
         }
         Change::Report(_) | Change::RollBack(_) => 2 * template_bytes,
     }

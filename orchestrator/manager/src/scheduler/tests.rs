@@ -165,11 +165,11 @@ async fn many_tasks_take_several_transactions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tasks_that_are_too_large_for_one_transaction_take_several() {
-    let container = ContainerSpec { env: vec!["x".repeat(300_000)], ..ContainerSpec::default() };
-    let large = TaskSpec { container_spec: Some(container), ..TaskSpec::default() };
+async fn tasks_as_large_as_a_transaction_get_their_nodes_in_one() {
     let running = running_store();
-    for number in 0..20 {
+    let container = ContainerSpec { env: vec!["x".repeat(MAX_TRANSACTION_BYTES - 4_096)], ..ContainerSpec::default() };
+    let large = TaskSpec { container_spec: Some(container), ..TaskSpec::default() };
+    for number in 0..4 {
         create(&running.store, Vec::new(), vec![task(number, 1, &large)]).await;
     }
     create(&running.store, vec![node(1)], Vec::new()).await;
@@ -178,33 +178,7 @@ async fn tasks_that_are_too_large_for_one_transaction_take_several() {
     components.spawn(scheduler(&running.store).run(CancellationToken::new()));
     settled().await;
 
-    assert_eq!(assigned(&running.store), 20);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_task_that_no_transaction_can_carry_stops_nobody_else() {
-    let running = running_store();
-    create(&running.store, vec![node(1)], vec![task(2, 2, &TaskSpec::default())]).await;
-    let mut length = MAX_TRANSACTION_BYTES;
-    let largest = loop {
-        let container = ContainerSpec { env: vec!["x".repeat(length)], ..ContainerSpec::default() };
-        let largest = task(1, 1, &TaskSpec { container_spec: Some(container), ..TaskSpec::default() });
-        let created = largest.clone();
-        if running.store.update(|tx| tx.create_task(created)).await.is_ok() {
-            break largest;
-        }
-        // Less than what a node's id takes.
-        length -= 16;
-    };
-
-    let mut components = JoinSet::new();
-    components.spawn(scheduler(&running.store).run(CancellationToken::new()));
-    settled().await;
-
-    assert_eq!((assigned(&running.store), components.len()), (1, 1));
-    change_task(&running.store, &largest.id, |task| task.spec = TaskSpec::default()).await;
-    settled().await;
-    assert_eq!(assigned(&running.store), 2);
+    assert_eq!((assigned(&running.store), components.len()), (4, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,10 @@ use crate::{EndpointSpec, PortConfig, ServiceMode, ServiceSpec, SwarmError, Upda
 
 /// The longest name of a service: that of a DNS label.
 const MAX_NAME: usize = 63;
+/// The most tasks that one service may ask for. Docker knows no bound, and makes whatever a slip of the finger asks for.
+/// The scheduler is measured with as many; the store of each manager keeps them, and as many again while an update
+/// replaces them, in less than 1 GiB (`cargo run --release -p store --example statuses`).
+const MAX_REPLICAS: u64 = 100_000;
 /// The greatest port.
 const MAX_PORT: u32 = 65_535;
 
@@ -47,9 +51,14 @@ fn check_mode(mode: &ServiceMode) -> Result<(), SwarmError> {
     let is_negative = |number: Option<u64>| number.is_some_and(|number| i64::try_from(number).is_err());
     let replicas = mode.replicated.as_ref().and_then(|mode| mode.replicas);
     refuse_if(is_negative(replicas), || invalid("Number of replicas must be non-negative"))?;
+    let too_many = |what: &str| invalid(&format!("{what} must be {MAX_REPLICAS} or fewer"));
+    let is_too_many = |number: Option<u64>| number.is_some_and(|number| number > MAX_REPLICAS);
+    refuse_if(is_too_many(replicas), || too_many("Number of replicas"))?;
     let Some(job) = &mode.replicated_job else { return Ok(()) };
     refuse_if(is_negative(job.max_concurrent), || invalid("Maximum concurrent jobs must not be negative"))?;
-    refuse_if(is_negative(job.total_completions), || invalid("Total completed jobs must not be negative"))
+    refuse_if(is_negative(job.total_completions), || invalid("Total completed jobs must not be negative"))?;
+    refuse_if(is_too_many(job.max_concurrent), || too_many("Maximum concurrent jobs"))?;
+    refuse_if(is_too_many(job.total_completions), || too_many("Total completed jobs"))
 }
 
 fn check_update(config: &UpdateConfig) -> Result<(), SwarmError> {
@@ -145,6 +154,21 @@ mod tests {
         mode(
             json!({"ReplicatedJob": {"TotalCompletions": u64::MAX}}),
             "rpc: Total completed jobs must not be negative",
+        );
+    }
+
+    #[test]
+    fn one_service_asks_for_no_more_tasks_than_a_store_keeps() {
+        let mode = |mode: Value, expected: &str| check(json!({"Mode": mode}), expected);
+        mode(json!({"Replicated": {"Replicas": MAX_REPLICAS}}), "allowed");
+        mode(json!({"Replicated": {"Replicas": 100_001}}), "rpc: Number of replicas must be 100000 or fewer");
+        mode(
+            json!({"ReplicatedJob": {"MaxConcurrent": 100_001}}),
+            "rpc: Maximum concurrent jobs must be 100000 or fewer",
+        );
+        mode(
+            json!({"ReplicatedJob": {"TotalCompletions": 100_001}}),
+            "rpc: Total completed jobs must be 100000 or fewer",
         );
     }
 

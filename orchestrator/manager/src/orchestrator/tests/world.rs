@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::objects::at;
-use crate::allowance::{Allowance, encoded_bytes};
+use crate::allowance::{Allowance, STATE_BYTES};
 
 /// What a node takes for one step of a task.
 const STEP: Duration = Duration::from_millis(20);
@@ -66,7 +66,7 @@ fn assign(tx: &mut Transaction, now: Timestamp) -> Result<(), SwarmError> {
     for task in pending.cloned().collect::<Vec<_>>() {
         let least = load.iter().min_by_key(|(_, tasks)| **tasks).map(|(node, _)| node.clone());
         let node = task.state.node_id.clone().filter(takes_tasks).or(least.filter(|_| task.state.node_id.is_none()));
-        if !allowance.take(1, encoded_bytes(task.as_ref())) {
+        if !allowance.take(1, STATE_BYTES) {
             break;
         }
         match node {
@@ -132,10 +132,10 @@ pub(super) async fn run_nodes(store: Store, clock: Clock, silent: Arc<Mutex<BTre
 fn report(tx: &mut Transaction, due: Vec<(TaskId, TaskState)>, now: Timestamp) -> Result<(), SwarmError> {
     let mut allowance = Allowance::default();
     for (task, state) in due {
-        let Some(known) = tx.view().task(&task).filter(|task| task.state.status.state < state).cloned() else {
+        if tx.view().task(&task).is_none_or(|task| task.state.status.state >= state) {
             continue;
-        };
-        if !allowance.take(1, encoded_bytes(known.as_ref())) {
+        }
+        if !allowance.take(1, STATE_BYTES) {
             break;
         }
         tx.update_task(&task, |task| task.state.status = TaskStatus::new(state, "observed", now))?;
