@@ -18,7 +18,6 @@ mod backoff;
 mod container;
 mod controller;
 mod join;
-mod refusal;
 mod remotes;
 mod renew;
 mod runner;
@@ -32,7 +31,6 @@ mod worker;
 pub use container::ContainerExecutor;
 pub use controller::{Controller, Executor, KeptTask, TaskFailure, TaskKeeper};
 pub use join::{JoinOrder, Joined, join};
-pub use refusal::RefusingExecutor;
 pub use remotes::Remote;
 pub use task::{Step, next_step};
 

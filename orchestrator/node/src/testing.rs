@@ -3,9 +3,11 @@
 //!
 //! Every laboratory has a subnet of 127/8 of its own, so that several run side by side.
 
+mod containers;
 mod identity;
 mod lab_node;
 
+pub use containers::{Happened, Happening, History};
 pub use identity::SwarmIdentity;
 pub use lab_node::LabNode;
 
@@ -33,6 +35,8 @@ pub struct Lab {
     subnet: [u8; 2],
     /// The nodes, in the order in which they were added.
     pub nodes: Vec<LabNode>,
+    /// What happened to the containers of all of them.
+    pub history: History,
 }
 
 impl Lab {
@@ -47,7 +51,7 @@ impl Lab {
         // 64 laboratories a process at most, 16,384 processes: the numbers meet only after that many.
         let [high, low] =
             (process.wrapping_add(LABORATORIES.fetch_add(0x0101, Ordering::Relaxed)) & 0x3fff).to_be_bytes();
-        Self { subnet: [64 + high, low], nodes: Vec::new() }
+        Self { subnet: [64 + high, low], nodes: Vec::new(), history: History::default() }
     }
 
     /// A swarm of `managers` and `workers` from bootstrap files, all started at once.
@@ -66,7 +70,7 @@ impl Lab {
     pub fn add(&mut self) -> IpAddr {
         let number = u8::try_from(self.nodes.len() + 1).expect("a laboratory has at most 254 nodes");
         let addr = IpAddr::V4(Ipv4Addr::new(127, self.subnet[0], self.subnet[1], number));
-        self.nodes.push(LabNode::new(format!("node-{number}"), addr));
+        self.nodes.push(LabNode::new(format!("node-{number}"), addr, self.history.clone()));
         addr
     }
 

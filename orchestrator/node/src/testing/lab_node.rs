@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::containers::{History, Machine, MachineExecutor};
 use crate::{ApiTls, Ending, InitRequest, JoinRequest, NodeRuntime, NodeSettings, NodeView, SwarmNode, SwarmRead};
 
 /// How often an operator looks again before giving up.
@@ -32,6 +33,7 @@ pub struct LabNode {
     /// Its address.
     pub addr: IpAddr,
     directory: TempDir,
+    machine: Arc<Machine>,
     running: Option<Running>,
     thaw: Option<std_mpsc::Sender<()>>,
 }
@@ -54,12 +56,13 @@ impl LabNode {
     ///
     /// # Panics
     /// Where there is no place for temporary directories.
-    pub(super) fn new(hostname: String, addr: IpAddr) -> Self {
+    pub(super) fn new(hostname: String, addr: IpAddr, history: History) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         for part in ["data", "run"] {
             fs::create_dir(directory.path().join(part)).expect("a new directory is empty");
         }
-        Self { hostname, addr, directory, running: None, thaw: None }
+        let machine = Machine::new(hostname.clone(), history);
+        Self { hostname, addr, directory, machine, running: None, thaw: None }
     }
 
     /// Where the node keeps its state.
@@ -92,12 +95,13 @@ impl LabNode {
         let (kill, killed) = oneshot::channel();
         let (hostname, data_dir, run_dir) = (self.hostname.clone(), self.data_dir(), self.run_dir());
         let (told, token) = (ending.clone(), stop.clone());
+        let executor = Arc::new(MachineExecutor(Arc::clone(&self.machine)));
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
             let engine = runtime.block_on(engine(&hostname, &data_dir));
             let node = NodeRuntime::new(NodeSettings {
-                executor: Arc::new(agent::RefusingExecutor),
+                executor,
                 data_dir,
                 run_dir,
                 hostname,
