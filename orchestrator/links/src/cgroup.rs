@@ -19,8 +19,8 @@ use crate::error::Doing;
 
 /// Where the first process of a version 2 group lives.
 const AGENT: &str = "agent";
-/// Where containers live beside it.
-const TASKS: &str = "tasks";
+/// Where containers live beside it. (In version 1 every group has a file called `tasks`.)
+const CONTAINERS: &str = "containers";
 /// Below this are the groups of machines that are groups themselves, and of nodes that have no other place.
 const OURS: &str = "swarmup";
 /// What systemd sets to `1` on a group that it leaves to the processes inside (`Delegate=yes`).
@@ -178,14 +178,14 @@ fn group_for_containers(
     };
     let mut paths = own.lines().filter_map(|line| line.splitn(3, ':').nth(2));
     if let Some(machine) = paths.find(|path| Path::new(path).starts_with(Path::new("/").join(OURS))) {
-        return whole(machine).join(TASKS);
+        return whole(machine).join(CONTAINERS);
     }
     let unit = unified_group(hierarchies, own).map(|group| whole(&group.to_string_lossy()));
     if let (Some(unit), [Hierarchy { mount, .. }]) = (unit, hierarchies)
         && is_delegated(&Path::new("/").join(&unit))
         && let Ok(unit) = Path::new("/").join(&unit).strip_prefix(mount)
     {
-        return unit.join(TASKS);
+        return unit.join(CONTAINERS);
     }
     Path::new(OURS).join(node)
 }
@@ -379,10 +379,10 @@ mod tests {
             let group = group_for_containers(hierarchies, own, "n1", delegated);
             assert_eq!(group, Path::new(expected), "{own}");
         };
-        check(&both, "4:cpu:/swarmup/c/node-1\n0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/tasks");
+        check(&both, "4:cpu:/swarmup/c/node-1\n0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/containers");
         check(&both, "4:cpu:/\n1:name=systemd:/system.slice/swarmd.service\n0::/system.slice\n", "swarmup/n1");
-        check(&only, "0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/tasks");
-        check(&only, "0::/system.slice/swarmd.service/agent\n", "system.slice/swarmd.service/tasks");
+        check(&only, "0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/containers");
+        check(&only, "0::/system.slice/swarmd.service/agent\n", "system.slice/swarmd.service/containers");
         check(&only, "0::/user.slice/session-1.scope\n", "swarmup/n1");
     }
 
