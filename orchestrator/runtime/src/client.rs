@@ -4,6 +4,7 @@ mod attachment;
 mod collect;
 mod container;
 mod executable;
+mod making;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -118,6 +119,9 @@ impl Runtime {
     /// Removes whatever there is of a container by its id: one that runs is ended, one that was made by half is collected.
     /// What is gone already is fine. For a [`create`](Self::create) that was cancelled.
     pub async fn discard(&self, id: &str) -> Result<(), RuntimeError> {
+        if state::is_id(id) {
+            making::wait_for_end(&self.root.join(id)).await?;
+        }
         if let Some(container) = self.find(id)? {
             return container.delete(true).await;
         }
@@ -128,14 +132,15 @@ impl Runtime {
         blocking(move || collect::remove(&folder, &cgroup)).await
     }
 
-    /// Finds what an earlier agent left: adopts its containers, ends those whose shim was lost, and removes what belongs
-    /// to none. To be called once, before anything is created.
+    /// Finds what an earlier agent left: waits for shims that were just being started, adopts its containers, ends those
+    /// whose shim was lost, and removes what belongs to none. To be called once, before anything is created.
     pub async fn adopt(&self) -> Result<Adopted, RuntimeError> {
         let mut adopted = Adopted { containers: Vec::new(), lost: Vec::new(), collected: Vec::new() };
         let mut groups = BTreeSet::new();
         let entries = std::fs::read_dir(&self.root).map_err(|error| RuntimeError::at("list", &self.root, error))?;
         for entry in entries.flatten() {
             let Some(id) = entry.file_name().into_string().ok().filter(|id| state::is_id(id)) else { continue };
+            making::wait_for_end(&entry.path()).await?;
             match Container::open(entry.path()) {
                 Ok(container) => {
                     groups.extend(container.cgroup().file_name().map(ToOwned::to_owned));
@@ -165,6 +170,7 @@ impl Runtime {
             .create(true)
             .open(&log)
             .map_err(|error| RuntimeError::at("make", &log, error))?;
+        stderr.lock().map_err(|error| RuntimeError::at("lock", &log, error))?;
         let (mut socket, theirs) =
             UnixStream::pair().and_then(|(ours, theirs)| Ok((ours, theirs.into_std()?))).doing(|| "make a socket")?;
         theirs.set_nonblocking(false).doing(|| "prepare a socket")?;

@@ -29,6 +29,8 @@ mod shim;
 mod spec;
 mod state;
 mod user;
+#[cfg(test)]
+mod version_1_tests;
 
 use std::path::Path;
 use std::process::ExitCode;

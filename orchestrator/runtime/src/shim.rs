@@ -32,7 +32,9 @@ pub(crate) use self::create::SHIM;
 /// The body of a shim: makes the container that the folder describes, says so on the socket that its standard input is,
 /// serves it until it has ended, and cleans up. To be called before this process has a second thread.
 pub fn shim_main(folder: &Path) -> ExitCode {
-    match begin(folder) {
+    let begun = begin(folder);
+    system::end_making();
+    match begun {
         Ok(Begun::Not(word)) => {
             say(&Reply::NotStarted { failure: word.failure, reason: word.reason });
             ExitCode::FAILURE

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use image::{ImageError, ImageStore};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use runtime::{Adopted, Runtime, RuntimeError};
+use runtime::RuntimeError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -21,11 +20,6 @@ use crate::document::{self, FileFailure, blocking};
 use crate::event::EventLog;
 use crate::settings::MountKind;
 use crate::volume::{VolumeError, VolumeName, Volumes};
-
-/// How often what runs is looked for before the engine gives up.
-const ADOPTIONS_TRIED: u32 = 20;
-/// The pause between two looks.
-const ADOPTION_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the containers of a node could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +61,7 @@ impl Containers {
         let holds = found.iter().map(|(record, _)| record.hold.clone()).collect();
         let images =
             ImageStore::open(&root.join("images"), holds, unpack_limits).await.map_err(ContainersError::Images)?;
-        let adopted = adopt(&runtime).await.map_err(ContainersError::Adopt)?;
+        let adopted = runtime.adopt().await.map_err(ContainersError::Adopt)?;
         let mut running: HashMap<_, _> =
             adopted.containers.into_iter().map(|container| (container.id().to_owned(), container)).collect();
         let (registry, execs, tasks) = (Registry::default(), Execs::default(), Mutex::new(JoinSet::new()));
@@ -110,19 +104,6 @@ impl Containers {
         }
         Ok(Self { shared })
     }
-}
-
-/// Finds what an earlier engine left. A shim that was just being started when that one was killed may be in the way for
-/// a moment; what was found meanwhile is found again.
-async fn adopt(runtime: &Runtime) -> Result<Adopted, RuntimeError> {
-    for _ in 1..ADOPTIONS_TRIED {
-        match runtime.adopt().await {
-            Ok(adopted) => return Ok(adopted),
-            Err(error) => tracing::warn!(%error, "an earlier engine's containers are still changing; trying again"),
-        }
-        tokio::time::sleep(ADOPTION_PAUSE).await;
-    }
-    runtime.adopt().await
 }
 
 impl Shared {

@@ -3,8 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::process::{Pid, Signal, WaitOptions, set_child_subreaper, set_parent_process_death_signal, wait};
+use rustix::stdio::stderr as complaints_file;
 
 use crate::RuntimeError;
 use crate::error::Doing;
@@ -136,6 +137,13 @@ pub(super) fn send_signal(process: impl AsFd, signal: i32) -> io::Result<()> {
 pub(super) fn hold(pid: u32) -> io::Result<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+}
+
+/// Says to the agent after the one that started us that nothing is being made here any more: until then that one's lock
+/// is on the file that standard error is.
+pub(super) fn end_making() {
+    // It is not there where an agent before this version started us.
+    let _ = flock(complaints_file(), FlockOperation::Unlock);
 }
 
 /// The agent that started us need not be there any more.

@@ -90,6 +90,38 @@ async fn a_container_survives_the_sigkill_of_its_agent() {
 }
 
 #[tokio::test]
+async fn whenever_an_agent_is_killed_the_next_finds_its_container_whole_or_nothing_of_it() {
+    let lab = Lab::new();
+    let file = lab.path("bundle.json");
+    fs::write(&file, serde_json::to_vec(&lab.bundle("a", &["sleep", "600"])).unwrap()).unwrap();
+    let mut outcomes = [0_u32; 2];
+    for moment in 0..24_u64 {
+        let mut agent = std::process::Command::new(env!("CARGO_BIN_EXE_runtime-shim"))
+            .arg("agent")
+            .args([&lab.path("state"), lab.cgroups(), &file])
+            .spawn()
+            .unwrap();
+        while !lab.state_folder("a").exists() {
+            tokio::task::yield_now().await;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(moment));
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+
+        let adopted = lab.next_agent().adopt().await.unwrap();
+
+        outcomes[adopted.containers.len()] += 1;
+        for container in &adopted.containers {
+            let init = container.state().unwrap().init;
+            assert!(links::Process { pid: init.pid, started: init.started }.is_alive().unwrap(), "after {moment} ms");
+            container.delete(true).await.unwrap();
+        }
+        assert_eq!(lab.left(), (vec![], 0), "after {moment} ms");
+    }
+    assert!(outcomes[1] > 0, "no container was ever whole: {outcomes:?}");
+}
+
+#[tokio::test]
 async fn a_container_that_ended_without_an_agent_is_found_ended() {
     let lab = Lab::new();
     let container = lab.runtime.create(&lab.script("a", "exit 5")).await.unwrap();
