@@ -23,6 +23,7 @@ mod scale;
 mod scp;
 mod ssh;
 mod status;
+mod upgrade;
 mod version;
 
 use anyhow::Result;
@@ -121,6 +122,8 @@ enum Command {
     Plan(plan::Plan),
     /// Change how many managers and workers a cluster has
     Scale(scale::Scale),
+    /// Bring the agent of this swarmup to the nodes of a cluster, one after the other; containers run on
+    Upgrade(upgrade::Upgrade),
     /// Print what makes plain `docker` use a cluster
     Env(env::Env),
     /// Run a command on a node, or a shell
@@ -169,6 +172,7 @@ impl Cli {
             Command::Inspect(command) => command.run(&global).await,
             Command::Plan(command) => command.run(&global, flags).await,
             Command::Scale(command) => command.run(&global, flags, stop).await,
+            Command::Upgrade(command) => command.run(&global, stop).await,
             Command::Env(command) => command.run(&global).await,
             Command::Ssh(command) => command.run(&global).await,
             Command::Scp(command) => command.run(&global).await,

@@ -8,6 +8,7 @@ mod api;
 mod membership;
 mod memory;
 mod swarmd;
+mod upgrade;
 
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use memory::Memory;
 pub use swarmd::Swarmd;
+pub use upgrade::{Settling, Staged};
 
 use crate::bundle::BundleError;
 use crate::journal::Journal;
@@ -206,6 +208,18 @@ pub trait Engine: Debug + Send + Sync {
 
     /// Stops the agent and all that it started.
     async fn stop(&self, session: &dyn Session) -> Result<(), EngineError>;
+
+    /// Puts the agent at hand beside the one on a host and has it say what it is; the one before serves on.
+    async fn stage(&self, host: &Host<'_>) -> Result<Staged, EngineError>;
+
+    /// Lets the agent that was staged take over; it serves when this returns, and containers have run on.
+    async fn switch(&self, host: &Host<'_>) -> Result<(), EngineError>;
+
+    /// Takes away an agent that was staged; none is no error.
+    async fn unstage(&self, host: &Host<'_>) -> Result<(), EngineError>;
+
+    /// How far the agent on a host has got back into its swarm, in its role.
+    async fn settling(&self, host: &Host<'_>, role: Role) -> Result<Settling, EngineError>;
 
     /// The line of shell that shows the agent's log.
     fn log_command(&self, lines: u32, follow: bool) -> String;

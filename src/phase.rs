@@ -24,6 +24,7 @@ mod preflight;
 mod reach;
 mod rejoin;
 mod retire;
+mod upgrade;
 mod verify;
 mod walk;
 
@@ -34,6 +35,7 @@ pub use error::PhaseError;
 pub use expiry::extend;
 pub use machines::agent_file;
 pub use rejoin::{only, rejoin};
+pub use upgrade::{Outcome, OutcomeState, UpgradeError, Wish, upgrade};
 pub use verify::{unwell, wait_until_missed, wait_until_well};
 pub use walk::{Unreachable, Until, backward, forward};
 

@@ -11,7 +11,7 @@ use model::{API_PORT, Availability, Bootstrap, NodeId, Role};
 use rand::rngs::SysRng;
 use reach::Session;
 
-use super::{Engine, EngineError, Host, JoinTicket, ManagerStanding, Swarm, SwarmNode};
+use super::{Engine, EngineError, Host, JoinTicket, ManagerStanding, Settling, Staged, Swarm, SwarmNode};
 use crate::cluster::hostname;
 use crate::journal::{Journal, Step};
 
@@ -58,6 +58,22 @@ impl Engine for Memory {
 
     async fn stop(&self, _session: &dyn Session) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    async fn stage(&self, _host: &Host<'_>) -> Result<Staged, EngineError> {
+        Ok(Staged { version: VERSION.to_owned(), sha256: String::new(), is_running: true })
+    }
+
+    async fn switch(&self, _host: &Host<'_>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn unstage(&self, _host: &Host<'_>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn settling(&self, _host: &Host<'_>, _role: Role) -> Result<Settling, EngineError> {
+        Ok(Settling::Done)
     }
 
     fn log_command(&self, _lines: u32, _follow: bool) -> String {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::api::{Client, refusal};
 use super::membership::{Membership, membership};
-use super::{Engine, EngineError, Host, JoinTicket, ManagerStanding, Swarm, SwarmNode};
+use super::{Engine, EngineError, Host, JoinTicket, ManagerStanding, Settling, Staged, Swarm, SwarmNode, upgrade};
 use crate::bundle::{self, Agent};
 use crate::journal::{Journal, Machine, Step};
 use crate::template;
@@ -46,7 +46,7 @@ impl Swarmd {
     }
 
     /// The agent for an architecture; hosts that ask at the same moment share it.
-    async fn agent(&self, arch: &str) -> Result<Agent, EngineError> {
+    pub(super) async fn agent(&self, arch: &str) -> Result<Agent, EngineError> {
         let mut agents = self.agents.lock().await;
         if let Some(agent) = agents.get(arch) {
             return Ok(agent.clone());
@@ -60,7 +60,7 @@ impl Swarmd {
     }
 
     /// The architecture of a host; it is asked where the provider does not know.
-    async fn arch(&self, host: &Host<'_>) -> Result<String, EngineError> {
+    pub(super) async fn arch(&self, host: &Host<'_>) -> Result<String, EngineError> {
         if let Some(arch) = host.arch {
             return Ok(arch.to_owned());
         }
@@ -69,7 +69,13 @@ impl Swarmd {
     }
 
     /// One call of the node's own API, over its root-only socket.
-    async fn call(&self, host: &Host<'_>, method: &str, path: &str, body: &str) -> Result<Vec<u8>, EngineError> {
+    pub(super) async fn call(
+        &self,
+        host: &Host<'_>,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<Vec<u8>, EngineError> {
         let command = Command::argv([template::AGENT_BINARY, "api", method, path]).stdin(body.to_owned()).as_root();
         let output = host.session.run(&command).await?;
         if output.is_success() {
@@ -114,16 +120,7 @@ impl Engine for Swarmd {
     }
 
     async fn install(&self, host: &Host<'_>, bootstrap: Option<Bootstrap>) -> Result<(), EngineError> {
-        let request = InstallRequest {
-            mark: host.mark.to_owned(),
-            cluster_name: host.cluster_name.to_owned(),
-            hostname: host.hostname.to_owned(),
-            unit: Some(template::systemd_unit(host.cluster_name, host.hostname)),
-            labels: BTreeMap::new(),
-            bootstrap,
-            lease: host.lease,
-        };
-        reach::service::install(host.session, &request).await?;
+        reach::service::install(host.session, &request(host, bootstrap)).await?;
         Ok(())
     }
 
@@ -171,6 +168,23 @@ impl Engine for Swarmd {
         Ok(())
     }
 
+    async fn stage(&self, host: &Host<'_>) -> Result<Staged, EngineError> {
+        self.stage_on(host).await
+    }
+
+    async fn switch(&self, host: &Host<'_>) -> Result<(), EngineError> {
+        reach::service::succeed(host.session, &request(host, None)).await?;
+        Ok(())
+    }
+
+    async fn unstage(&self, host: &Host<'_>) -> Result<(), EngineError> {
+        upgrade::unstage(host.session).await
+    }
+
+    async fn settling(&self, host: &Host<'_>, role: Role) -> Result<Settling, EngineError> {
+        self.settling_on(host, role).await
+    }
+
     fn log_command(&self, lines: u32, follow: bool) -> String {
         let (journal_follow, tail_follow) = if follow { (" --follow", " -F") } else { ("", "") };
         format!(
@@ -188,6 +202,19 @@ impl Engine for Swarmd {
         let api = instances.clone().filter_map(reached).map(|address| SocketAddr::new(address, API_PORT)).collect();
         let inside = instances.filter_map(|instance| instance.private_address).collect();
         Ok(Box::new(SwarmdSwarm { client: Client::new(folder, api)?, inside }))
+    }
+}
+
+/// What a host is told that is to run the agent.
+fn request(host: &Host<'_>, bootstrap: Option<Bootstrap>) -> InstallRequest {
+    InstallRequest {
+        mark: host.mark.to_owned(),
+        cluster_name: host.cluster_name.to_owned(),
+        hostname: host.hostname.to_owned(),
+        unit: Some(template::systemd_unit(host.cluster_name, host.hostname)),
+        labels: BTreeMap::new(),
+        bootstrap,
+        lease: host.lease,
     }
 }
 

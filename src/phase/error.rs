@@ -9,6 +9,7 @@ use crate::engine::EngineError;
 use crate::identity::IdentityError;
 use crate::journal::JournalError;
 use crate::operator::OperatorError;
+use crate::phase::UpgradeError;
 
 /// Why a phase did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,9 @@ pub enum PhaseError {
     /// It is not known where the operator comes from.
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    /// An agent may not be upgraded as things are.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// A machine has a new host key, and does not show it.
     #[error("it does not show the host key that it has made for itself")]
     HostKey,
@@ -92,6 +96,7 @@ impl PhaseError {
             Self::Reach(error) => error.hint(),
             Self::Engine(error) => error.hint(),
             Self::Operator(error) => Some(error.hint()),
+            Self::Upgrade(error) => Some(error.hint()),
             Self::Silent { .. } => Some(
                 "see whether its address can be reached from here, and whether --ssh-from names yours; a machine that is \
                  slow to boot is given longer with --boot-timeout"
@@ -119,6 +124,7 @@ impl PhaseError {
             | Self::Identity(_)
             | Self::Journal(_)
             | Self::Operator(_)
+            | Self::Upgrade(_)
             | Self::HostKey
             | Self::Silent { .. }
             | Self::Vanished
@@ -139,6 +145,7 @@ impl PhaseError {
             | Self::Identity(_)
             | Self::Journal(_)
             | Self::Operator(_)
+            | Self::Upgrade(_)
             | Self::HostKey
             | Self::Incomplete { .. }
             | Self::Left { .. }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::{Value, json};
+
 use crate::sandbox::{Run, Sandbox, assert_run};
 
 #[test]
@@ -90,6 +92,19 @@ fn a_node_is_stopped_and_started_and_stays_the_same_node() {
     assert_run!("node_start", sandbox, sandbox.run("node start node-1").ended(0));
     sandbox.run("status").ended(0);
     assert_eq!(id(&sandbox), before);
+}
+
+#[test]
+fn nodes_that_have_the_agent_are_not_upgraded() {
+    let sandbox = Sandbox::new();
+    sandbox.run("create lab --provider fake").ended(0);
+
+    assert_run!("upgrade", sandbox, sandbox.run("upgrade").ended(0));
+    let one: Value = serde_json::from_str(&sandbox.run("upgrade --node node-4 --output json").ended(0).stdout).unwrap();
+    assert_eq!((&one["nodes"][0]["hostname"], &one["left"]), (&json!("node-4"), &json!([])));
+    assert_run!("upgrade_of_a_stranger", sandbox, sandbox.run("upgrade --node node-9").ended(1));
+    sandbox.run("node stop node-4").ended(0);
+    assert_run!("upgrade_of_a_stopped_node", sandbox, sandbox.run("upgrade").ended(1));
 }
 
 #[test]

@@ -17,4 +17,5 @@ mod recover;
 mod root;
 mod services;
 mod trust;
+mod upgrade;
 mod workstation;

@@ -23,6 +23,7 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -71,6 +72,12 @@ pub trait Driver: Debug + Send + Sync {
 
     /// Stops machines, which keep their disks.
     async fn stop(&self, ids: &[InstanceId]) -> Result<(), DriverError>;
+
+    /// Has a machine that comes with the agent's binary start with this one from its next start on; one that runs keeps
+    /// what it has. Does nothing where machines keep the agent on their disks.
+    async fn set_agent(&self, _id: &InstanceId, _agent: &Path) -> Result<(), DriverError> {
+        Ok(())
+    }
 
     /// Moves the provider's own expiry, where it has one.
     async fn extend(&self, cluster: &ClusterId, expires: Timestamp) -> Result<(), DriverError>;

@@ -34,7 +34,7 @@ pub use dial::Dialer;
 pub use error::ReachError;
 pub use keys::SshKeyPair;
 pub use memory::{MemoryFile, MemoryHost, MemoryHosts};
-pub use service_client::{AGENT_PATH, ServiceError};
+pub use service_client::{AGENT_PATH, NEXT_AGENT_PATH, ServiceError};
 pub use session::{CopyOptions, Duplex, ForwardTarget, Interaction, Session};
 pub use sessions::Sessions;
 pub use ssh::fingerprint;
@@ -42,5 +42,5 @@ pub use upload::{Content, Upload, Uploaded, sha256_hex};
 
 /// Talking to the agent's service on a host.
 pub mod service {
-    pub use crate::service_client::{install, remove, restart, start, status, stop};
+    pub use crate::service_client::{install, remove, restart, start, status, stop, succeed};
 }

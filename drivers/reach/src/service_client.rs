@@ -8,6 +8,8 @@ use crate::{Command, Output, ReachError, Session};
 
 /// Where the agent's binary lies on a host.
 pub const AGENT_PATH: &str = "/usr/local/bin/swarmd";
+/// Where the binary of the agent that is to follow lies beside it, until it has taken its place.
+pub const NEXT_AGENT_PATH: &str = "/usr/local/bin/swarmd.next";
 /// How long the agent may take to start, stop or go.
 const SERVICE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -50,6 +52,13 @@ impl ServiceError {
 pub async fn install(session: &dyn Session, request: &InstallRequest) -> Result<ServiceReport, ServiceError> {
     let body = serde_json::to_vec(request).expect("a request has string keys and no value that JSON lacks");
     ask(session, "install", Command::argv([AGENT_PATH, "service", "install"]).stdin(body)).await
+}
+
+/// Puts the agent that lies beside the installed one in its place, and lets it take over; it serves when this returns. It
+/// does so by its own means, so that nothing is asked of a version before it.
+pub async fn succeed(session: &dyn Session, request: &InstallRequest) -> Result<ServiceReport, ServiceError> {
+    let body = serde_json::to_vec(request).expect("a request has string keys and no value that JSON lacks");
+    ask(session, "upgrade", Command::argv([NEXT_AGENT_PATH, "service", "install"]).stdin(body)).await
 }
 
 /// Starts the agent and waits until it serves.

@@ -72,6 +72,10 @@ pub struct ServiceReport {
     /// where nothing does.
     #[serde(default)]
     pub starts_at_boot: Option<String>,
+    /// The SHA-256, in lower-case hexadecimal digits, of the program that the agent runs now, which need not be the one
+    /// that is installed; told by `status` where the agent runs, and absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_sha256: Option<String>,
 }
 
 /// Why `swarmd service …` refused; printed as JSON on standard output with exit code 1.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// The agent's binary.
 pub(crate) const BINARY: &str = "/usr/local/bin/swarmd";
+/// The binary of the agent that is to follow, until it has taken that place.
+pub(crate) const NEXT_BINARY: &str = "/usr/local/bin/swarmd.next";
 /// What the node keeps for ever.
 pub(crate) const DATA_DIR: &str = "/var/lib/swarmd";
 /// What lives as long as the host is up; on tmpfs.

@@ -9,6 +9,7 @@ mod error;
 mod install;
 mod ports;
 mod remove;
+mod running;
 mod supervision;
 
 use std::fs::File;
@@ -53,7 +54,10 @@ fn perform(action: ServiceAction) -> Result<ServiceReport, ServiceError> {
         ServiceAction::Stop(arguments) if arguments.for_restart => supervision::stop_for_restart(supervision)?,
         ServiceAction::Stop(_) => supervision::stop(supervision)?,
         ServiceAction::Restart => supervision::restart(supervision)?,
-        ServiceAction::Status => {}
+        ServiceAction::Status => {
+            let running_sha256 = running::sha256(supervision)?;
+            return report(supervision).map(|report| ServiceReport { running_sha256, ..report });
+        }
         ServiceAction::Remove(arguments) => remove::remove(supervision, &arguments.mark)?,
     }
     report(supervision)
@@ -66,5 +70,6 @@ fn report(supervision: Supervision) -> Result<ServiceReport, ServiceError> {
         mark: Installation::read(&layout::installation_file())?.map(|installation| installation.mark),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         starts_at_boot: boot::starter(supervision).map(str::to_owned),
+        running_sha256: None,
     })
 }

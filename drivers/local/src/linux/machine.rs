@@ -167,7 +167,9 @@ impl Machine<'_> {
         let log = OpenOptions::new().create(true).append(true).open(&console).failed(at("open", &console))?;
         let log_too = log.try_clone().failed(at("open", &console))?;
 
-        let mut command = Command::new(self.state.agent(self.cluster));
+        let own_agent = self.state.own_agent(self.cluster, self.name);
+        let agent = if own_agent.exists() { own_agent } else { self.state.agent(self.cluster) };
+        let mut command = Command::new(agent);
         command
             .env_clear()
             .env("PATH", PATH)

@@ -1,7 +1,7 @@
 //! The contract, over the folders and the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use async_trait::async_trait;
@@ -118,6 +118,16 @@ impl Driver for Local {
     async fn stop(&self, ids: &[InstanceId]) -> Result<(), DriverError> {
         let ids = ids.to_vec();
         self.blocking(move |state| stop(state, &ids)).await
+    }
+
+    async fn set_agent(&self, id: &InstanceId, agent: &Path) -> Result<(), DriverError> {
+        let (id, agent) = (id.clone(), agent.to_owned());
+        self.blocking(move |state| {
+            let (cluster, name) = existing(state, &id)?;
+            let _turn = state.take_cluster_turn(&cluster)?.ok_or_else(|| no_machine(&id))?;
+            agent::put_in_place(&agent, &state.own_agent(&cluster, &name))
+        })
+        .await
     }
 
     async fn extend(&self, _cluster: &ClusterId, _expires: Timestamp) -> Result<(), DriverError> {

@@ -63,6 +63,11 @@ impl State {
         self.cluster(cluster).join("swarmd")
     }
 
+    /// The agent's binary of one machine, where it is another one than its cluster's.
+    pub(super) fn own_agent(&self, cluster: &ClusterId, name: &str) -> PathBuf {
+        self.machine(cluster, name).join("swarmd")
+    }
+
     /// The folder of a machine.
     pub(super) fn machine(&self, cluster: &ClusterId, name: &str) -> PathBuf {
         self.cluster(cluster).join("machines").join(name)

@@ -99,6 +99,37 @@ fn a_machine_keeps_its_var_while_it_is_stopped() {
 }
 
 #[test]
+fn a_machine_starts_with_the_agent_that_was_set_for_it() {
+    isolated("agent::a_machine_starts_with_the_agent_that_was_set_for_it", || {
+        let workstation = Workstation::with_agent(agent());
+        let driver = workstation.driver();
+        let request = workstation.cluster("lab");
+        let other = tempfile::tempdir().unwrap();
+        let other = other.path().join("swarmd");
+        std::fs::copy(agent(), &other).unwrap();
+        std::fs::OpenOptions::new().append(true).open(&other).unwrap().write_all(b"another build").unwrap();
+        let digest = "sha256sum </usr/local/bin/swarmd";
+
+        run(async {
+            let network = driver.ensure_network(&request).await.unwrap();
+            let machines = driver.create(&network, &workstation.machines(&request, 2), &Silent).await.unwrap();
+            let ids: Vec<_> = machines.iter().map(|machine| machine.id.clone()).collect();
+            let before = sh(&machines[0], digest);
+
+            driver.set_agent(&ids[0], &other).await.unwrap();
+            driver.set_agent(&ids[0], &other).await.unwrap();
+            let meanwhile = sh(&machines[0], digest);
+            driver.stop(&ids).await.unwrap();
+            let after = driver.start(&ids).await.unwrap();
+
+            assert_eq!((&meanwhile, &sh(&after[1], digest)), (&before, &before));
+            assert_ne!(sh(&after[0], digest), before);
+            tear_down(&*driver, &request).await;
+        });
+    });
+}
+
+#[test]
 fn machines_with_the_real_agent_leave_nothing_behind() {
     isolated("agent::machines_with_the_real_agent_leave_nothing_behind", || {
         let workstation = Workstation::with_agent(agent());

@@ -83,6 +83,7 @@ impl State {
                 starts_at_boot: self.installed.as_ref().map(|_| "cron".to_owned()),
                 mark: self.installed.as_ref().map(|installed| installed.mark.clone()),
                 version: VERSION.to_owned(),
+                running_sha256: None,
             },
         )
     }

@@ -12,6 +12,7 @@ use std::path::Path;
 use model::{BOOTSTRAP_FORMAT, Bootstrap, InstallRequest, Supervision};
 
 use super::error::ServiceError;
+use super::running::{self, same_content};
 use super::{boot, ports, supervision};
 use crate::api;
 use crate::installation::Installation;
@@ -34,13 +35,14 @@ pub(crate) fn read_request() -> Result<InstallRequest, ServiceError> {
 
 /// Installs the agent and starts it; it serves when this returns.
 pub(crate) fn install(supervision: Supervision, request: &InstallRequest) -> Result<(), ServiceError> {
-    let is_running = supervision::is_running(supervision)?;
-    check(supervision, request, is_running)?;
-    let is_taken_over =
-        request.bootstrap.as_ref().is_none_or(|bootstrap| is_running && api::is_node(&bootstrap.node_id));
+    let is_there = supervision::agent(supervision)?.is_some();
+    check(supervision, request, is_there)?;
+    let is_taken_over = request.bootstrap.as_ref().is_none_or(|bootstrap| is_there && api::is_node(&bootstrap.node_id));
 
     mark_host(request)?;
-    let mut needs_restart = put_binary_in_place(supervision)?;
+    put_binary_in_place()?;
+    // Not whether the file has changed just now: an installation before this one may have come no further than that.
+    let mut needs_restart = is_there && !running::is_installed(supervision)?;
     if !is_taken_over && let Some(bootstrap) = &request.bootstrap {
         write_bootstrap(bootstrap)?;
         needs_restart = true;
@@ -50,11 +52,11 @@ pub(crate) fn install(supervision: Supervision, request: &InstallRequest) -> Res
         Supervision::Supervisor => boot::ensure()?,
         Supervision::Init => {}
     }
-    if is_running && needs_restart { supervision::restart(supervision) } else { supervision::start(supervision) }
+    if is_there && needs_restart { supervision::restart(supervision) } else { supervision::start(supervision) }
 }
 
 /// Refuses what cannot or must not be installed; changes nothing.
-fn check(supervision: Supervision, request: &InstallRequest, is_running: bool) -> Result<(), ServiceError> {
+fn check(supervision: Supervision, request: &InstallRequest, is_there: bool) -> Result<(), ServiceError> {
     match Installation::read(&layout::installation_file())? {
         Some(found) if found.mark != request.mark => {
             return Err(ServiceError::ForeignMark { cluster: found.cluster_name, mark: found.mark });
@@ -69,7 +71,7 @@ fn check(supervision: Supervision, request: &InstallRequest, is_running: bool) -
     if let Some(bootstrap) = &request.bootstrap {
         check_bootstrap(request, bootstrap)?;
     }
-    if is_running {
+    if is_there {
         return Ok(());
     }
     for (port, transport) in ports::NEEDED {
@@ -116,22 +118,20 @@ fn mark_host(request: &InstallRequest) -> Result<(), ServiceError> {
     Ok(installation.write(&layout::installation_file())?)
 }
 
-/// Copies the running binary to its place, unless it runs from there; says whether that changed anything.
-fn put_binary_in_place(supervision: Supervision) -> Result<bool, ServiceError> {
+/// Puts the running binary in its place, unless it is there: the one that lies beside it is moved, any other is copied.
+fn put_binary_in_place() -> Result<(), ServiceError> {
     let place = Path::new(layout::BINARY);
     let own = std::env::current_exe().map_err(|source| ServiceError::file("find", "/proc/self/exe", source))?;
-    // The machine's maker has put it there.
-    if supervision == Supervision::Init || own == place {
-        return Ok(false);
+    if same_content(&own, place).map_err(|source| ServiceError::file("read", &own, source))? {
+        return Ok(());
     }
-    let new = fs::read(&own).map_err(|source| ServiceError::file("read", &own, source))?;
-    if fs::read(place).is_ok_and(|old| old == new) {
-        return Ok(false);
-    }
-    let draft = place.with_extension("draft");
-    let written = write_draft(&draft, &new).and_then(|()| fs::rename(&draft, place));
-    written.map_err(|source| ServiceError::file("write", place, source))?;
-    Ok(true)
+    let written = if own == Path::new(layout::NEXT_BINARY) {
+        fs::File::open(&own).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&own, place))
+    } else {
+        let draft = place.with_extension("draft");
+        fs::read(&own).and_then(|new| write_draft(&draft, &new)).and_then(|()| fs::rename(&draft, place))
+    };
+    written.map_err(|source| ServiceError::file("write", place, source))
 }
 
 fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {

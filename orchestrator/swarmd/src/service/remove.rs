@@ -83,8 +83,9 @@ fn remove_data(folder: &Path) -> Result<(), ServiceError> {
     }
 }
 
-/// Removes the binary, which belongs to the machine's maker on a local machine.
+/// Removes the binary, which belongs to the machine's maker on a local machine, and the one that was to follow it.
 fn remove_binary(supervision: Supervision) -> Result<(), ServiceError> {
+    remove_file(Path::new(layout::NEXT_BINARY))?;
     if supervision == Supervision::Init { Ok(()) } else { remove_file(Path::new(layout::BINARY)) }
 }
 

@@ -137,6 +137,30 @@ pub(crate) fn is_running(supervision: Supervision) -> Result<bool, ServiceError>
     }
 }
 
+/// The agent's process; `None` where there is none.
+pub(crate) fn agent(supervision: Supervision) -> Result<Option<u32>, ServiceError> {
+    let of_keeper = |reply: ControlReply| reply.pid.and_then(|pid| u32::try_from(pid).ok());
+    match supervision {
+        Supervision::Systemd => {
+            let output = Command::new("systemctl")
+                .args(["show", "--property=MainPID", "--value", layout::UNIT_NAME])
+                .stdin(Stdio::null())
+                .output()
+                .map_err(|source| ServiceError::file("run", "systemctl", source))?;
+            // 0 where there is none.
+            Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|pid| *pid != 0))
+        }
+        Supervision::Init => Ok(control(ControlCommand::Status)?.and_then(of_keeper)),
+        Supervision::Supervisor => match control(ControlCommand::Status)? {
+            Some(reply) => Ok(of_keeper(reply)),
+            None => match process::read_pid_file(&layout::agent_file()) {
+                Some(agent) if agent.is_alive()? => Ok(Some(agent.pid)),
+                Some(_) | None => Ok(None),
+            },
+        },
+    }
+}
+
 /// Runs systemctl.
 pub(crate) fn systemctl(arguments: &[&str]) -> Result<(), ServiceError> {
     let output = Command::new("systemctl")

@@ -169,6 +169,21 @@ fn removal_leaves_nothing_of_the_agent() {
 }
 
 #[test]
+fn an_agent_that_lies_beside_takes_over_and_the_machine_runs_on() {
+    let machine = Machine::new();
+    machine.service(&["install"], &request());
+    let digest = machine.shell(
+        "cd /usr/local/bin; cp -L swarmd swarmd.next; printf x >> swarmd.next; sha256sum < swarmd.next | cut -d' ' -f1",
+    );
+
+    let output = machine.run("/usr/local/bin/swarmd.next", &["service", "install"], &request());
+
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(machine.service(&["status"], b"").running_sha256, Some(digest));
+    assert!(machine.process.is_alive().unwrap());
+}
+
+#[test]
 fn another_clusters_removal_is_refused() {
     let machine = Machine::new();
     machine.service(&["install"], &request());

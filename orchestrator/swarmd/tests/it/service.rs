@@ -230,6 +230,55 @@ fn state_that_nobody_installed_is_left_alone() {
     assert_eq!(host.shell("cat /var/lib/swarmd/node.json"), "precious");
 }
 
+/// Another build of the agent, at a place of the host's.
+fn another_build(host: &Host, place: &str) -> String {
+    host.shell(&format!("cp /usr/local/bin/swarmd {place}; printf x >> {place}; sha256sum {place} | cut -d' ' -f1"))
+}
+
+#[test]
+fn an_agent_that_lies_beside_takes_over() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+    let (agent, before) = (host.pid_in("agent.pid"), host.service(&["status"]).running_sha256);
+    let digest = another_build(&host, "/usr/local/bin/swarmd.next");
+
+    let body = serde_json::to_vec(&request("k3v9")).unwrap();
+    let taken_over = report(&host.run("/usr/local/bin/swarmd.next", &["service", "install"], &body));
+
+    assert!(taken_over.is_running);
+    assert_ne!(host.pid_in("agent.pid"), agent);
+    assert_ne!(before, Some(digest.clone()));
+    assert_eq!(host.service(&["status"]).running_sha256, Some(digest));
+    assert_eq!(host.shell("ls /usr/local/bin"), "swarmd");
+}
+
+#[test]
+fn an_agent_that_was_put_in_place_and_not_started_is_started_by_the_next_installation() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+    let before = host.service(&["status"]).running_sha256.unwrap();
+    let digest = another_build(&host, "/run/swarmd.other");
+    host.shell("mv /run/swarmd.other /usr/local/bin/.new; mv /usr/local/bin/.new /usr/local/bin/swarmd");
+    assert_eq!(host.service(&["status"]).running_sha256, Some(before));
+
+    let body = serde_json::to_vec(&request("k3v9")).unwrap();
+    report(&host.run("/usr/local/bin/swarmd", &["service", "install"], &body));
+
+    assert_eq!(host.service(&["status"]).running_sha256, Some(digest));
+}
+
+#[test]
+fn an_agent_that_lies_beside_goes_with_the_rest() {
+    let host = Host::new();
+    let before = host.shell(SNAPSHOT);
+    host.install(&request("k3v9"));
+    another_build(&host, "/usr/local/bin/swarmd.next");
+
+    host.service(&["remove", "--mark", "k3v9"]);
+
+    assert_eq!(host.shell(SNAPSHOT), before);
+}
+
 #[test]
 fn a_mark_that_cannot_be_read_is_kept_as_it_is() {
     let host = Host::new();
