@@ -7,6 +7,7 @@
 //! root        the private file system of a machine
 //! route       links, addresses, routes (rtnetlink)
 //! nft         packet filter rules (nfnetlink), one transaction a change
+//! conntrack   what the packet filter remembers of connections
 //! cgroup      control groups, version 1, hybrid and version 2
 //! sysctl      kernel settings below /proc/sys
 //! ```
@@ -17,6 +18,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod cgroup;
+pub mod conntrack;
 mod error;
 pub mod gate;
 pub mod namespace;

@@ -164,7 +164,8 @@ fn chain_message(ruleset: &Ruleset, chain: &Chain) -> Message {
     const HOOK_NUMBER: u16 = 1;
     const HOOK_PRIORITY: u16 = 2;
     let (number, priority, chain_type) = chain.hook.registration();
-    let hook = Attributes::new().network_number(HOOK_NUMBER, number).network_number(HOOK_PRIORITY, priority);
+    let hook =
+        Attributes::new().network_number(HOOK_NUMBER, number).network_number(HOOK_PRIORITY, priority.cast_unsigned());
     message(kind::NEW_CHAIN, CREATE, ruleset.family)
         .text(TABLE_NAME, &ruleset.name)
         .text(NAME, &chain.name)
@@ -184,7 +185,8 @@ fn rule_in(place: u16, family: Family, table: &str, chain: &str, rule: &Rule) ->
     let list = rule
         .expressions
         .iter()
-        .fold(Attributes::new(), |list, expression| list.nested(LIST_ELEMENT, &expression.encode()));
+        .flat_map(expression::Expression::encode)
+        .fold(Attributes::new(), |list, element| list.nested(LIST_ELEMENT, &element));
     message(kind::NEW_RULE, CREATE | place, family)
         .text(TABLE_NAME, table)
         .text(CHAIN, chain)

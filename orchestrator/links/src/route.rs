@@ -154,6 +154,12 @@ impl Connection {
         self.socket.request(message).doing(|| format!("set link {index} up"))
     }
 
+    /// Plugs a link into a bridge, out of the one that it was in.
+    pub fn plug(&mut self, index: u32, bridge: u32) -> Result<(), KernelError> {
+        let message = Message::new(NEW_LINK, 0, &link_header(index, 0, 0)).number(link::MASTER, bridge);
+        self.socket.request(message).doing(|| format!("plug link {index} into bridge {bridge}"))
+    }
+
     /// Gives a link an address; one that it has already is fine. IPv6 addresses are usable at once: whoever gives them
     /// knows that they are unique.
     pub fn ensure_address(&mut self, index: u32, prefix: Prefix) -> Result<(), KernelError> {

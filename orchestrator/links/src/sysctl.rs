@@ -10,6 +10,11 @@ use crate::error::Doing;
 /// Whether packets are passed on at all; changing it also changes the setting of every link.
 pub const IPV4_FORWARDING: &str = "net/ipv4/ip_forward";
 
+/// Whether packets from and to `127.0.0.0/8` may pass a link that is not the loopback.
+pub fn route_localnet(link: &str) -> String {
+    format!("net/ipv4/conf/{link}/route_localnet")
+}
+
 /// Reads a setting (`net/ipv4/ip_forward`), without the line's end.
 pub fn read(name: &str) -> Result<String, KernelError> {
     let value = fs::read_to_string(path(name)).doing(|| format!("read the setting `{name}`"))?;

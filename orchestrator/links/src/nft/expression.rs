@@ -1,12 +1,16 @@
 //! The expressions that rules are made of, as the kernel reads them.
 //!
 //! Attributes are numbered as in `linux/netfilter/nf_tables.h`: `NFTA_META_*`, `NFTA_PAYLOAD_*`, `NFTA_BITWISE_*`,
-//! `NFTA_CMP_*`, `NFTA_LOOKUP_*`, `NFTA_IMMEDIATE_*`.
+//! `NFTA_CMP_*`, `NFTA_LOOKUP_*`, `NFTA_IMMEDIATE_*`, `NFTA_FIB_*`, `NFTA_CT_*`, `NFTA_NAT_*`.
+
+use std::net::SocketAddrV4;
 
 use crate::netlink::Attributes;
 
-/// `NFT_REG_1`, the one register that our rules need.
+/// `NFT_REG_1`, which all loads go to and all comparisons read.
 const REGISTER: u32 = 1;
+/// `NFT_REG_2`, for the second of two values.
+const SECOND_REGISTER: u32 = 2;
 /// `NFT_REG_VERDICT`.
 const VERDICT_REGISTER: u32 = 0;
 /// `NFTA_DATA_VALUE`.
@@ -26,6 +30,16 @@ pub(super) enum Meta {
     Family = 15,
     /// TCP or UDP.
     Transport = 16,
+}
+
+/// What is read from the connection that a packet belongs to (`NFT_CT_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Connection {
+    /// Whether it is new, established or related to another one.
+    State = 0,
+    /// What was done with it: bits of `IPS_*`.
+    Status = 2,
 }
 
 /// Where in a packet something is read (`NFT_PAYLOAD_*`).
@@ -62,6 +76,10 @@ pub(super) enum Expression {
         /// How many.
         length: u32,
     },
+    /// Loads something about the packet's connection.
+    LoadConnection(Connection),
+    /// Loads what kind of address it goes to (`RTN_*`).
+    LoadDestinationKind,
     /// Keeps the bits of the register that are set in the mask.
     Mask(Vec<u8>),
     /// Goes on where the register has this value.
@@ -74,13 +92,13 @@ pub(super) enum Expression {
     Decide(Verdict),
     /// Sends on under the address of the link it leaves by.
     Masquerade,
+    /// Sends on to another address and port.
+    Redirect(SocketAddrV4),
 }
 
 impl Expression {
-    /// Name and data, as an element of a rule's list.
-    pub(super) fn encode(&self) -> Attributes {
-        const NAME: u16 = 1;
-        const DATA: u16 = 2;
+    /// Names and data, each an element of a rule's list.
+    pub(super) fn encode(&self) -> Vec<Attributes> {
         let (name, data) = match self {
             Self::LoadMeta(meta) => ("meta", load_meta(*meta)),
             Self::LoadPayload { base, offset, length } => ("payload", load_payload(*base, *offset, *length)),
@@ -90,9 +108,24 @@ impl Expression {
             Self::NotIn(set) => ("lookup", look_up(set)),
             Self::Decide(verdict) => ("immediate", decide(*verdict)),
             Self::Masquerade => ("masq", Attributes::new()),
+            Self::LoadConnection(what) => ("ct", load_connection(*what)),
+            Self::LoadDestinationKind => ("fib", load_destination_kind()),
+            Self::Redirect(destination) => {
+                return vec![
+                    named("immediate", &put(REGISTER, &destination.ip().octets())),
+                    named("immediate", &put(SECOND_REGISTER, &destination.port().to_be_bytes())),
+                    named("nat", &redirect()),
+                ];
+            }
         };
-        Attributes::new().text(NAME, name).nested(DATA, &data)
+        vec![named(name, &data)]
     }
+}
+
+fn named(name: &str, data: &Attributes) -> Attributes {
+    const NAME: u16 = 1;
+    const DATA: u16 = 2;
+    Attributes::new().text(NAME, name).nested(DATA, data)
 }
 
 /// A value, as the kernel wants it wrapped.
@@ -134,4 +167,27 @@ fn look_up(set: &str) -> Attributes {
 fn decide(verdict: Verdict) -> Attributes {
     let code = Attributes::new().network_number(1, verdict as u32);
     Attributes::new().network_number(1, VERDICT_REGISTER).nested(2, &Attributes::new().nested(DATA_VERDICT, &code))
+}
+
+fn load_connection(what: Connection) -> Attributes {
+    Attributes::new().network_number(1, REGISTER).network_number(2, what as u32)
+}
+
+fn load_destination_kind() -> Attributes {
+    // `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_DADDR`
+    Attributes::new().network_number(1, REGISTER).network_number(2, 3).network_number(3, 2)
+}
+
+fn put(register: u32, bytes: &[u8]) -> Attributes {
+    Attributes::new().network_number(1, register).nested(2, &value(bytes))
+}
+
+/// To the address in the one register and the port in the other.
+fn redirect() -> Attributes {
+    // `NFT_NAT_DNAT`, `NFPROTO_IPV4`
+    Attributes::new()
+        .network_number(1, 1)
+        .network_number(2, 2)
+        .network_number(3, REGISTER)
+        .network_number(5, SECOND_REGISTER)
 }

@@ -1,8 +1,8 @@
 //! Tables, chains, sets and rules, as their owners write them down.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 
-use super::expression::{Base, Expression, Meta, Verdict};
+use super::expression::{Base, Connection, Expression, Meta, Verdict};
 use crate::Prefix;
 
 /// A name of a link fills this many bytes in a comparison.
@@ -35,16 +35,25 @@ pub enum Hook {
     Input,
     /// While it passes through this host.
     Forward,
-    /// Before it leaves, where addresses are rewritten.
+    /// Right after it arrived, before anything is known of its connection.
+    Raw,
+    /// After it arrived, where its destination is rewritten.
+    Prerouting,
+    /// After a process of this host sent it, where its destination is rewritten.
+    Output,
+    /// Before it leaves, where its source is rewritten.
     Postrouting,
 }
 
 impl Hook {
     /// The hook's number, the priority and the type of a chain there.
-    pub(super) fn registration(self) -> (u32, u32, &'static str) {
+    pub(super) fn registration(self) -> (u32, i32, &'static str) {
         match self {
             Self::Input => (1, 0, "filter"),
             Self::Forward => (2, 0, "filter"),
+            Self::Raw => (0, -300, "filter"),
+            Self::Prerouting => (0, -100, "nat"),
+            Self::Output => (3, -100, "nat"),
             Self::Postrouting => (4, 100, "nat"),
         }
     }
@@ -135,10 +144,35 @@ impl Rule {
     /// Only packets from a prefix, in a table of the prefix's family.
     #[must_use]
     pub fn source_within(self, prefix: Prefix) -> Self {
-        let network = octets(&prefix.network().address);
-        let ones = Prefix { address: all_ones(prefix.address), length: prefix.length };
-        let mask = octets(&ones.network().address);
-        self.load_source(prefix.address.is_ipv6()).with(Expression::Mask(mask)).with(Expression::Equals(network))
+        self.load_source(prefix.address.is_ipv6()).is_within(prefix)
+    }
+
+    /// Only packets to a prefix, in a table of the prefix's family.
+    #[must_use]
+    pub fn destination_within(self, prefix: Prefix) -> Self {
+        let (offset, length) = if prefix.address.is_ipv6() { (24, 16) } else { (16, 4) };
+        self.with(Expression::LoadPayload { base: Base::Network, offset, length }).is_within(prefix)
+    }
+
+    /// Only packets to an address of this host.
+    #[must_use]
+    pub fn to_this_host(self) -> Self {
+        // `RTN_LOCAL`
+        self.with(Expression::LoadDestinationKind).with(Expression::Equals(2_u32.to_ne_bytes().to_vec()))
+    }
+
+    /// Only packets of connections that are known, or that belong to one.
+    #[must_use]
+    pub fn of_known_connection(self) -> Self {
+        // `NF_CT_STATE_BIT` of `IP_CT_ESTABLISHED` and `IP_CT_RELATED`
+        self.with_any_bit(Connection::State, 0b110)
+    }
+
+    /// Only packets of connections whose destination was rewritten.
+    #[must_use]
+    pub fn with_new_destination(self) -> Self {
+        // `IPS_DST_NAT`
+        self.with_any_bit(Connection::Status, 1 << 5)
     }
 
     /// Only packets of one family from addresses outside a set of the same table.
@@ -199,6 +233,25 @@ impl Rule {
     #[must_use]
     pub fn masquerade(self) -> Self {
         self.with(Expression::Masquerade)
+    }
+
+    /// Sends them on to another address and port.
+    #[must_use]
+    pub fn redirect_to(self, destination: SocketAddrV4) -> Self {
+        self.with(Expression::Redirect(destination))
+    }
+
+    fn is_within(self, prefix: Prefix) -> Self {
+        let network = octets(&prefix.network().address);
+        let ones = Prefix { address: all_ones(prefix.address), length: prefix.length };
+        let mask = octets(&ones.network().address);
+        self.with(Expression::Mask(mask)).with(Expression::Equals(network))
+    }
+
+    fn with_any_bit(self, what: Connection, bits: u32) -> Self {
+        self.with(Expression::LoadConnection(what))
+            .with(Expression::Mask(bits.to_ne_bytes().to_vec()))
+            .with(Expression::Differs(vec![0; 4]))
     }
 
     fn with_port(self, protocol: u8, port: u16) -> Self {
