@@ -110,3 +110,31 @@ fn containers_live_on_when_the_agent_is_killed_and_the_next_one_has_them() {
     docker(host, "service rm web").answer();
     eventually("no container is left", || programs(host).is_empty().then_some(()));
 }
+
+#[test]
+fn a_port_that_a_service_publishes_on_its_nodes_is_reached_shown_and_free_afterwards() {
+    let hosts = Hosts::start(2).unwrap();
+    let (host, outside) = (swarm_of_one(&hosts), hosts.host(2));
+    let server = "/bin/busybox nc -ll -p 80 -e /bin/busybox echo hello";
+    let publish = "--publish mode=host,target=80,published=8080";
+    docker(host, &format!("service create -d --no-resolve-image --name web {publish} app:1 {server}")).answer();
+    let tasks = runs(host, "web", 1);
+    let address = host.address().to_string();
+    let ask = |from: &Host, at: &str| from.shell(&format!("busybox nc -w 2 {at} 8080 < /dev/null")).map(drop);
+
+    eventually("it is reached from outside", || ask(outside, &address).ok());
+    ask(host, "127.0.0.1").unwrap();
+    let ports = docker(host, "service ps web --format {{.Ports}}").answer();
+    assert_eq!(ports, "*:8080->80/tcp");
+    let bridge = docker(host, "network inspect bridge --format {{json.IPAM.Config}}").answer();
+    assert!(bridge.contains("172.17.0.0/16"), "{bridge}");
+    host.shell("kill -KILL $(pgrep -of 'swarmd run --hostname')").unwrap();
+    ask(outside, &address).unwrap();
+    start_agent(host);
+    assert_eq!(runs(host, "web", 1), tasks);
+    ask(outside, &address).unwrap();
+    docker(host, "service rm web").answer();
+
+    eventually("nothing is left at the bridge", || host.shell("test -z \"$(ip -o link show master swarmd0)\"").ok());
+    assert!(ask(outside, &address).is_err());
+}

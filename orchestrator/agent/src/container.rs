@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::{
     ContainerError, ContainerState, Containers, CreateRequest, Engine, HealthStatus, Images, InvalidSettings,
-    StopRequest, TaskNode, task_container,
+    PublishedPort, StopRequest, TaskNode, task_container,
 };
 use image::{Credentials, Reference, Silent};
 use model::{ContainerStatus, PortConfig, Task, with_causes};
@@ -145,12 +145,26 @@ impl Controller for ContainerController {
     }
 
     async fn observe(&self) -> (Option<ContainerStatus>, Vec<PortConfig>) {
-        let status = self.containers().find(&self.name).ok().map(|view| ContainerStatus {
+        let Ok(view) = self.containers().find(&self.name) else { return (None, Vec::new()) };
+        let status = ContainerStatus {
             container_id: view.record.id.clone(),
             pid: view.state.pid,
             exit_code: view.state.exit_code,
-        });
-        (status, Vec::new())
+        };
+        let is_running = view.state.status.is_running();
+        let endpoint = view.state.endpoint.filter(|_| is_running);
+        (Some(status), endpoint.iter().flat_map(|endpoint| &endpoint.ports).map(published).collect())
+    }
+}
+
+/// A port as managers are told of it.
+fn published(port: &PublishedPort) -> PortConfig {
+    PortConfig {
+        name: String::new(),
+        protocol: port.protocol.as_str().to_owned(),
+        target_port: port.target_port.into(),
+        published_port: port.host_port.into(),
+        publish_mode: "host".to_owned(),
     }
 }
 

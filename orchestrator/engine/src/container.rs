@@ -20,6 +20,7 @@ mod error;
 mod exec;
 mod exec_session;
 mod health;
+mod network_of;
 mod open;
 mod populate;
 mod prune;
@@ -36,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use image::{ImageStore, UnpackLimits};
+use network::{Bridge, Subnet};
 use rand::rngs::StdRng;
 use runtime::Runtime;
 use tokio::sync::watch;
@@ -48,6 +50,7 @@ pub use self::error::ContainerError;
 pub use self::exec::{ExecConfig, ExecView};
 pub use self::exec_session::{ExecInput, ExecStream};
 pub use self::health::{HealthState, HealthStatus, ProbeResult};
+pub(crate) use self::network_of::bridge_settings;
 pub use self::open::ContainersError;
 pub use self::prune::{ContainerFilter, ContainersPruned};
 pub use self::record::ContainerRecord;
@@ -55,6 +58,7 @@ use self::registry::Registry;
 pub use self::state::{ContainerState, ContainerStatus};
 pub use self::top::ProcessTable;
 pub use self::wait::{Wait, WaitCondition, WaitOutcome};
+use crate::document::blocking;
 use crate::event::EventLog;
 use crate::settings::NodeFacts;
 use crate::volume::Volumes;
@@ -73,6 +77,8 @@ pub struct ContainerSettings {
     pub unpack_limits: UnpackLimits,
     /// What settings need to know of the node.
     pub node: NodeFacts,
+    /// The engine's id: whose the bridge of this host is.
+    pub engine_id: String,
 }
 
 /// A container at one moment.
@@ -97,6 +103,7 @@ struct Shared {
     runtime: Runtime,
     images: ImageStore,
     volumes: Volumes,
+    bridge: Arc<Bridge>,
     events: Arc<EventLog>,
     node: NodeFacts,
     registry: Registry,
@@ -130,6 +137,12 @@ impl Containers {
     /// The volumes that containers claim.
     pub fn volumes(&self) -> &Volumes {
         &self.shared.volumes
+    }
+
+    /// The range of the node's bridge; where no container has needed it yet, the one that it would have now.
+    pub async fn bridge_subnet(&self) -> Result<Subnet, ContainerError> {
+        let bridge = Arc::clone(&self.shared.bridge);
+        Ok(blocking(move || bridge.subnet()).await?)
     }
 
     /// Ends the work on containers, and waits until what was begun is done; the containers themselves run on. Nothing can

@@ -8,6 +8,7 @@ use std::time::Duration;
 use image::UnpackLimits;
 use links::{KernelError, cgroup};
 use model::{EngineDescription, NodeDescription, Plugin, TlsInfo};
+use network::NetworkError;
 use runtime::{Runtime, RuntimeError};
 
 use crate::container::{ContainerSettings, Containers, ContainersError};
@@ -51,14 +52,23 @@ pub enum EngineOpenError {
     /// Nothing can run containers.
     #[error("failed to prepare what runs containers")]
     Runtime(#[source] RuntimeError),
+    /// What it has made of the host's network cannot be taken back.
+    #[error("failed to remove the node's bridge")]
+    Network(#[source] NetworkError),
     /// Its containers, or what they stand on, cannot be had.
     #[error(transparent)]
     Containers(#[from] ContainersError),
 }
 
 /// The drivers of a node: type and name, in Docker's words. The scheduler goes by this list.
-const PLUGINS: [(&str, &str); 5] =
-    [("Log", "json-file"), ("Log", "local"), ("Network", "host"), ("Network", "null"), ("Volume", "local")];
+const PLUGINS: [(&str, &str); 6] = [
+    ("Log", "json-file"),
+    ("Log", "local"),
+    ("Network", "bridge"),
+    ("Network", "host"),
+    ("Network", "null"),
+    ("Volume", "local"),
+];
 /// The folder of containers, images and volumes in the data directory.
 pub(crate) const FOLDER: &str = "engine";
 /// The folder of running containers in the run directory.
@@ -96,6 +106,7 @@ impl Engine {
                 cpus: facts.cpus,
                 has_unified_cgroups: facts.cgroups.is_unified,
             },
+            engine_id: id.clone(),
         };
         let containers = Containers::open(containers, Arc::clone(&events), rng).await?;
         let images = Images::new(&settings, containers.clone(), Arc::clone(&events));

@@ -49,6 +49,7 @@ pub(crate) use id::hex_id;
 pub use identity::EngineIdentityError;
 pub use images::Images;
 pub use lease::Lease;
+pub use network::{BRIDGE, Endpoint, HardwareAddress, Protocol, PublishedPort, Subnet};
 pub use removal::remove_containers;
 pub use settings::{InvalidSettings, MountKind, MountPoint, NetworkMode, NodeFacts, TmpfsSettings, VolumeRequest};
 pub use signal::InvalidSignal;

@@ -1,4 +1,5 @@
-//! Taking an engine away from its machine: its containers, what is mounted for them, their control groups.
+//! Taking an engine away from its machine: its containers, what is mounted for them, their control groups, and
+//! the bridge that they were in.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,7 +8,7 @@ use std::path::Path;
 use links::cgroup::{self, ControlGroup};
 use runtime::Runtime;
 
-use crate::container::{ContainerRecord, ContainersError};
+use crate::container::{ContainerRecord, ContainersError, bridge_settings};
 use crate::describe::{EngineOpenError, FOLDER, RUNTIME_FOLDER};
 use crate::document::{FileFailure, blocking};
 use crate::identity;
@@ -15,8 +16,8 @@ use crate::identity;
 /// Below this are the groups of engines that have no other place.
 const OURS: &str = "swarmup";
 
-/// Ends and removes all containers of the engine whose state is in these directories, so that they can be removed. The
-/// engine must have ended. Fine where there is none.
+/// Ends and removes all containers of the engine whose state is in these directories, so that they can be removed, and
+/// puts the host's network back as it was. The engine must have ended. Fine where there is none.
 pub async fn remove_containers(data_dir: &Path, run_dir: &Path) -> Result<(), EngineOpenError> {
     let Some(id) = identity::read(data_dir)? else { return Ok(()) };
     let group = cgroup::containers_group(&id)?;
@@ -24,8 +25,10 @@ pub async fn remove_containers(data_dir: &Path, run_dir: &Path) -> Result<(), En
     for container in runtime.adopt().await.map_err(EngineOpenError::Runtime)?.containers {
         container.delete(true).await.map_err(EngineOpenError::Runtime)?;
     }
-    let folder = data_dir.join(FOLDER).join("containers");
-    blocking(move || unmount_all(&folder)).await?;
+    let folder = data_dir.join(FOLDER);
+    let bridge = bridge_settings(&folder, id);
+    blocking(move || unmount_all(&folder.join("containers"))).await?;
+    blocking(move || network::remove(&bridge)).await.map_err(EngineOpenError::Network)?;
     ControlGroup::new(group)?.remove()?;
     ControlGroup::new(OURS)?.remove_if_empty();
     Ok(())

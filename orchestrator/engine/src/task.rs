@@ -68,16 +68,10 @@ fn host_config(task: &Task, spec: &ContainerSpec, mounts: Vec<Mount>) -> Result<
     let list = |words: &[String]| Some(words.to_vec()).filter(|words| !words.is_empty());
     let dns = spec.dns_config.clone().unwrap_or_default();
     let log = task.state.log_driver.clone().or_else(|| task.spec.log_driver.clone()).unwrap_or_default();
-    let published = task.state.ports.iter().filter(|port| port.is_host_mode());
-    let port_bindings = published.map(|port| {
-        let host_port = if port.published_port == 0 { String::new() } else { port.published_port.to_string() };
-        let binding = PortBinding { host_ip: String::new(), host_port };
-        (format!("{}/{}", port.target_port, port.protocol()), Some(vec![binding]))
-    });
     Ok(HostConfig {
         log_config: LogConfig { kind: log.name, config: log.options },
         network_mode: network_mode(task),
-        port_bindings: port_bindings.collect(),
+        port_bindings: port_bindings(task),
         cap_add: list(&spec.capability_add),
         cap_drop: list(&spec.capability_drop),
         dns: dns.nameservers,
@@ -96,6 +90,18 @@ fn host_config(task: &Task, spec: &ContainerSpec, mounts: Vec<Mount>) -> Result<
         init: spec.init,
         ..HostConfig::default()
     })
+}
+
+/// The ports that its service publishes on the tasks' own nodes; several of them may lead to one of its own.
+fn port_bindings(task: &Task) -> BTreeMap<String, Option<Vec<PortBinding>>> {
+    let mut bindings: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
+    for port in task.state.ports.iter().filter(|port| port.is_host_mode()) {
+        let host_port = if port.published_port == 0 { String::new() } else { port.published_port.to_string() };
+        let binding = PortBinding { host_ip: String::new(), host_port };
+        let own = format!("{}/{}", port.target_port, port.protocol());
+        bindings.entry(own).or_default().get_or_insert_default().push(binding);
+    }
+    bindings
 }
 
 /// The network by its name, whatever the client named it by.

@@ -3,6 +3,8 @@
 /// A network of the node itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeNetwork {
+    /// A bridge of the node, behind the node's addresses.
+    Bridge,
     /// The node's own.
     Host,
     /// None but the loopback.
@@ -11,11 +13,12 @@ pub enum NodeNetwork {
 
 impl NodeNetwork {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 2] = [Self::Host, Self::None];
+    pub const ALL: [Self; 3] = [Self::Bridge, Self::Host, Self::None];
 
     /// Docker's name.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Bridge => "bridge",
             Self::Host => "host",
             Self::None => "none",
         }
@@ -24,6 +27,7 @@ impl NodeNetwork {
     /// Docker's word for who makes it.
     pub fn driver(self) -> &'static str {
         match self {
+            Self::Bridge => "bridge",
             Self::Host => "host",
             Self::None => "null",
         }
@@ -33,6 +37,7 @@ impl NodeNetwork {
     /// once, and of no meaning.
     pub fn id(self) -> &'static str {
         match self {
+            Self::Bridge => "5be2c07a94d1f63880e3b7a5c1d92f4e6a07b8c35d9e12f4876b0c3a9ed5f218",
             Self::Host => "8c36e9b1e5d0c4f7a2938e57d1b64f0a9e7c5d2b3f186a04c9d7e2b5180f3a6c",
             Self::None => "3f7d10a8b42c96e5d8017fb39a6c2e4d5b90f1c873ae64d2095bc8f7e1d3a052",
         }
@@ -57,7 +62,7 @@ mod tests {
                 assert_eq!(NodeNetwork::find(text), Some(network), "{text}");
             }
         }
-        for text in ["", "bridge", "web"] {
+        for text in ["", "docker0", "web"] {
             assert_eq!(NodeNetwork::find(text), None, "{text}");
         }
     }

@@ -8,7 +8,7 @@ use model::SwarmError;
 
 use crate::address::LocalAddress;
 
-/// All addresses of links that are up.
+/// All addresses of links that are up, but for the bridge of the node's containers, which nobody else can reach.
 pub(crate) async fn addresses() -> Result<Vec<LocalAddress>, SwarmError> {
     let asked = tokio::task::spawn_blocking(list).await;
     asked
@@ -20,7 +20,8 @@ fn list() -> Result<Vec<LocalAddress>, KernelError> {
     let mut connection = Connection::open()?;
     let links = connection.links()?;
     let addresses = connection.addresses()?;
-    let interface = |index: u32| links.iter().find(|link| link.index == index && link.is_up);
+    let interface =
+        |index: u32| links.iter().find(|link| link.index == index && link.is_up && link.name != engine::BRIDGE);
     Ok(addresses
         .into_iter()
         .filter_map(|address| {

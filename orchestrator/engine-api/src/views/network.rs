@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::{BRIDGE, ContainerView, Subnet};
 use model::NodeNetwork;
 use serde::Serialize;
 
@@ -29,14 +30,17 @@ pub(crate) struct NetworkDocument {
     ingress: bool,
     config_from: ConfigFromView,
     config_only: bool,
-    containers: BTreeMap<String, String>,
-    options: BTreeMap<String, String>,
+    containers: BTreeMap<String, PlaceView>,
+    options: BTreeMap<&'static str, &'static str>,
     labels: BTreeMap<String, String>,
 }
 
 impl NetworkDocument {
-    /// Shows a network of the node, in the scope that the client asks for: a swarm may use it too.
-    pub(crate) fn new(network: NodeNetwork, scope: &'static str) -> Self {
+    /// Shows a network of the node, in the scope that the client asks for: a swarm may use it too. The bridge has a range
+    /// of addresses.
+    pub(crate) fn new(network: NodeNetwork, scope: &'static str, subnet: Option<Subnet>) -> Self {
+        let config =
+            subnet.map(|subnet| RangeView { subnet: subnet.prefix().to_string(), gateway: subnet.gateway.to_string() });
         Self {
             name: network.name(),
             id: network.id(),
@@ -45,16 +49,42 @@ impl NetworkDocument {
             driver: network.driver(),
             has_ipv4: true,
             has_ipv6: false,
-            addresses: AddressesView { driver: "default", options: None, config: [] },
+            addresses: AddressesView { driver: "default", options: None, config: config.into_iter().collect() },
             internal: false,
             attachable: false,
             ingress: false,
             config_from: ConfigFromView { network: "" },
             config_only: false,
             containers: BTreeMap::new(),
-            options: BTreeMap::new(),
+            options: options(network),
             labels: BTreeMap::new(),
         }
+    }
+
+    /// Shows a container in it.
+    pub(crate) fn add(&mut self, container: &ContainerView) {
+        let mut place = PlaceView { name: container.record.name.clone(), ..PlaceView::default() };
+        if let Some(endpoint) = &container.state.endpoint {
+            place.endpoint_id.clone_from(&endpoint.id);
+            place.mac_address = endpoint.hardware_address.to_string();
+            place.ipv4_address = format!("{}/{}", endpoint.address, endpoint.prefix_length);
+        }
+        self.containers.insert(container.record.id.clone(), place);
+    }
+}
+
+/// What Docker shows of its own bridge.
+fn options(network: NodeNetwork) -> BTreeMap<&'static str, &'static str> {
+    match network {
+        NodeNetwork::Bridge => BTreeMap::from([
+            ("com.docker.network.bridge.default_bridge", "true"),
+            ("com.docker.network.bridge.enable_icc", "true"),
+            ("com.docker.network.bridge.enable_ip_masquerade", "true"),
+            ("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"),
+            ("com.docker.network.bridge.name", BRIDGE),
+            ("com.docker.network.driver.mtu", "1500"),
+        ]),
+        NodeNetwork::Host | NodeNetwork::None => BTreeMap::new(),
     }
 }
 
@@ -63,7 +93,28 @@ impl NetworkDocument {
 struct AddressesView {
     driver: &'static str,
     options: Option<()>,
-    config: [(); 0],
+    config: Vec<RangeView>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RangeView {
+    subnet: String,
+    gateway: String,
+}
+
+/// Docker's `EndpointResource`.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PlaceView {
+    name: String,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
+    mac_address: String,
+    #[serde(rename = "IPv4Address")]
+    ipv4_address: String,
+    #[serde(rename = "IPv6Address")]
+    ipv6_address: &'static str,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -252,7 +252,8 @@ async fn creation_is_refused_in_dockers_words() {
     check(&spec("a b"), 400, name).await;
     let mut networked = spec("net");
     networked["TaskTemplate"]["Networks"] = json!([{"Target": "front"}]);
-    let networks = "this engine does not attach services to networks yet: name `host` or `none`";
+    let networks = "this engine does not attach services to networks of the swarm yet: name `bridge`, `host` \
+                    or `none`";
     check(&networked, 501, networks).await;
     let mut published = spec("mesh");
     published["EndpointSpec"] = json!({"Ports": [{"TargetPort": 80, "PublishedPort": 8080}]});

@@ -8,6 +8,7 @@
 
 mod end;
 mod live;
+mod network;
 mod probe;
 mod remove;
 mod start;

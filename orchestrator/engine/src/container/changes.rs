@@ -144,7 +144,8 @@ impl Containers {
         let record = cell.record();
         let mut changed = record.host_config.clone();
         apply(&mut changed, &update);
-        let warnings = settings::check(&record.config, &changed, self.shared.node.cpus)?;
+        let warnings =
+            settings::check(&record.config, &changed, record.networking_config.as_ref(), self.shared.node.cpus)?;
         let limits = live_limits(&cell, &update, self.shared.node.cpus)?;
         let change = Box::new(move |record: &mut super::ContainerRecord| apply(&mut record.host_config, &update));
         cell.ask(|reply| Command::Change(change, Box::new(limits), reply)).await?;

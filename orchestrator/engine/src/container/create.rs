@@ -15,7 +15,7 @@ use super::{ContainerError, ContainerRecord, ContainerState, ContainerStatus, Co
 use crate::config::{ContainerConfig, CreateRequest, HostConfig};
 use crate::document::{FileFailure, blocking};
 use crate::event::EventKind;
-use crate::settings::{self, MountKind, MountPoint, NetworkMode, SharedMounts};
+use crate::settings::{self, InvalidSettings, MountKind, MountPoint, NetworkMode, SharedMounts};
 use crate::task::TASK_ID_LABEL;
 use crate::volume::{ANONYMOUS_LABEL, VolumeName};
 
@@ -109,11 +109,12 @@ impl Shared {
         reservation: Reservation,
         request: CreateRequest,
     ) -> Result<Created, ContainerError> {
-        let CreateRequest { config, host_config, networking_config } = request;
+        let CreateRequest { config, mut host_config, networking_config } = request;
         let image = self.images.find(&config.image)?;
         let mut config = settings::with_image(config, &image.config.config)?;
         self.name_host(&id, &mut config, &host_config)?;
-        let warnings = settings::check(&config, &host_config, self.node.cpus)?;
+        self.name_joined(&config, &mut host_config)?;
+        let warnings = settings::check(&config, &host_config, networking_config.as_ref(), self.node.cpus)?;
         let shared_mounts = self.shared_mounts(&host_config)?;
         let mut mounts = settings::plan(&config, &host_config, &shared_mounts)?;
         self.name_volumes(&mut mounts);
@@ -178,10 +179,18 @@ impl Shared {
         }
     }
 
-    /// Names the host of a container that was given no name: as the node, where it has the node's network.
+    /// Names the host of a container that was given no name: as the node or another container, where it has its network.
     fn name_host(&self, id: &str, config: &mut ContainerConfig, host: &HostConfig) -> Result<(), ContainerError> {
+        let network = NetworkMode::of(config, host)?;
+        if let NetworkMode::Container(other) = &network {
+            if !config.hostname.is_empty() {
+                return Err(InvalidSettings::new("conflicting options: hostname and the network mode").into());
+            }
+            let other = self.registry.find(other)?.record();
+            (config.hostname, config.domainname) = (other.config.hostname.clone(), other.config.domainname.clone());
+        }
         if config.hostname.is_empty() {
-            let is_nodes = NetworkMode::of(config, host)? == NetworkMode::Host || host.uts_mode == "host";
+            let is_nodes = network == NetworkMode::HOST || host.uts_mode == "host";
             config.hostname = if is_nodes { self.node.hostname.clone() } else { id[..12].to_owned() };
         }
         Ok(())

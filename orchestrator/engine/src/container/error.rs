@@ -1,6 +1,7 @@
 //! Why something could not be done with a container.
 
 use image::ImageError;
+use network::NetworkError;
 use runtime::RuntimeError;
 
 use crate::document::FileFailure;
@@ -43,6 +44,9 @@ pub enum ContainerError {
     /// A volume cannot be used.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// It cannot be put into its network.
+    #[error("failed to set up container networking")]
+    Network(#[from] NetworkError),
     /// The runtime did not do as asked.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

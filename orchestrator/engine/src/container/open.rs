@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use image::{ImageError, ImageStore};
+use network::Bridge;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use runtime::RuntimeError;
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use super::actor::Actor;
 use super::cell::Cell;
 use super::exec::Execs;
+use super::network_of::{self, bridge_settings};
 use super::registry::Registry;
 use super::{ContainerRecord, ContainerSettings, ContainerState, Containers, Shared};
 use crate::document::{self, FileFailure, blocking};
@@ -46,7 +48,7 @@ impl Containers {
         events: Arc<EventLog>,
         rng: &mut impl rand::Rng,
     ) -> Result<Self, ContainersError> {
-        let ContainerSettings { root, runtime, unpack_limits, node } = settings;
+        let ContainerSettings { root, runtime, unpack_limits, node, engine_id } = settings;
         let rng = Mutex::new(StdRng::from_rng(rng));
         let (found, volumes) = {
             let (root, events) = (root.clone(), Arc::clone(&events));
@@ -64,6 +66,7 @@ impl Containers {
         let adopted = runtime.adopt().await.map_err(ContainersError::Adopt)?;
         let mut running: HashMap<_, _> =
             adopted.containers.into_iter().map(|container| (container.id().to_owned(), container)).collect();
+        let bridge = Bridge::new(bridge_settings(&root, engine_id));
         let (registry, execs, tasks) = (Registry::default(), Execs::default(), Mutex::new(JoinSet::new()));
         let (streams, closing) = (Mutex::new(JoinSet::new()), watch::Sender::new(false));
         let shared = Arc::new(Shared {
@@ -71,6 +74,7 @@ impl Containers {
             runtime,
             images,
             volumes,
+            bridge: Arc::new(bridge),
             events,
             node,
             registry,
@@ -80,6 +84,7 @@ impl Containers {
             streams,
             closing,
         });
+        shared.adopt_endpoints(&found).await;
         for (record, state) in found {
             if let Err(error) = shared.adopt_claims(&record).await {
                 // It cannot be started then, which is said when somebody tries.
@@ -102,6 +107,7 @@ impl Containers {
                 tracing::warn!(container = %id, %error, "it could not be removed; the next opening tries again");
             }
         }
+        shared.spawn(network_of::tend(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 }

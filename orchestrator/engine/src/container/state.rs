@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use network::Endpoint;
 use serde::{Deserialize, Serialize};
 
 use super::HealthState;
@@ -86,6 +87,8 @@ pub struct ContainerState {
     pub has_filled_volumes: bool,
     /// How often its program has ended: by it waiters tell one end from the next.
     pub ends: u64,
+    /// Its place in the node's bridge, from when it is started until it has ended.
+    pub endpoint: Option<Endpoint>,
     /// Whether a removal that was begun takes its volumes without names along.
     pub removes_volumes: bool,
 }

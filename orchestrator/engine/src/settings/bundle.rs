@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::HealthConfig;
+use model::{HealthConfig, NodeNetwork};
 use runtime::{Bundle, Device, Mount, MountSource, Namespace, Namespaces, Program, TtySize, Ulimit};
 
 use super::{InvalidSettings, MountKind, MountPoint, NetworkMode, NodeFacts, limits, log_settings, security};
@@ -26,6 +26,8 @@ pub(crate) struct Place {
     pub(crate) logs: PathBuf,
     /// Its control group.
     pub(crate) cgroup: PathBuf,
+    /// The network namespace of the container whose network it joins.
+    pub(crate) joins: Option<PathBuf>,
 }
 
 /// Makes the bundle. Volumes among the mounts have their sources.
@@ -64,10 +66,7 @@ pub(crate) fn bundle(
     bundle.oom_score_adj = Some(host.oom_score_adj).filter(|score| *score != 0);
     bundle.namespaces = Namespaces {
         pid: if host.pid_mode == "host" { Namespace::Host } else { Namespace::Own },
-        network: match network {
-            NetworkMode::Host => Namespace::Host,
-            NetworkMode::None => Namespace::Own,
-        },
+        network: network_namespace(&network, place)?,
         ipc: if host.ipc_mode == "host" { Namespace::Host } else { Namespace::Own },
         uts,
         cgroup: cgroup_namespace(host, node),
@@ -76,6 +75,18 @@ pub(crate) fn bundle(
     bundle.init = host.init.unwrap_or(false);
     bundle.log = log_settings(&host.log_config, &place.logs)?;
     Ok(bundle)
+}
+
+/// A namespace of its own is joined to the bridge from outside, once it is there.
+fn network_namespace(network: &NetworkMode, place: &Place) -> Result<Namespace, InvalidSettings> {
+    match network {
+        NetworkMode::Node(NodeNetwork::Host) => Ok(Namespace::Host),
+        NetworkMode::Node(NodeNetwork::Bridge | NodeNetwork::None) => Ok(Namespace::Own),
+        NetworkMode::Container(other) => {
+            let words = || InvalidSettings(format!("cannot join network of a non running container: {other}"));
+            place.joins.clone().map(Namespace::Path).ok_or_else(words)
+        }
+    }
 }
 
 /// Of several hierarchies a container sees the host's view, as in Docker.

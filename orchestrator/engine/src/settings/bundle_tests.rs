@@ -13,6 +13,7 @@ fn place() -> Place {
         files: "/c".into(),
         logs: "/c/logs".into(),
         cgroup: "swarmup/n/c1".into(),
+        joins: Some("/proc/7/ns/net".into()),
     }
 }
 
@@ -56,11 +57,16 @@ fn the_program_is_entry_point_and_command_with_dockers_variables() {
 fn networks_and_other_namespaces_are_the_containers_or_the_hosts() {
     let shared = HostConfig { pid_mode: "host".to_owned(), uts_mode: "host".to_owned(), ..host() };
     let alone = HostConfig { network_mode: "none".to_owned(), ..HostConfig::default() };
+    let joined = HostConfig { network_mode: "container:c2".to_owned(), ..HostConfig::default() };
     let named = ContainerConfig { hostname: "web".to_owned(), ..ContainerConfig::default() };
 
     let shared = made(&named, &shared);
     let alone = made(&named, &alone);
+    let bridged = made(&named, &HostConfig::default());
+    let joined = made(&named, &joined);
 
+    assert_eq!(bridged.namespaces, Namespaces::default());
+    assert_eq!(joined.namespaces.network, Namespace::Path("/proc/7/ns/net".into()));
     assert_eq!(shared.namespaces.network, Namespace::Host);
     assert_eq!((shared.namespaces.pid, shared.hostname), (Namespace::Host, None));
     assert_eq!(alone.namespaces, Namespaces::default());

@@ -1,10 +1,12 @@
 //! Which settings no container can have, and which are let pass with a word.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use model::HealthConfig;
+use serde_json::Value;
 
-use super::{InvalidSettings, NetworkMode, files, limits, log_settings, security};
+use super::{InvalidSettings, NetworkMode, files, limits, log_settings, network, ports, security};
 use crate::config::{ContainerConfig, HostConfig};
 use crate::signal;
 
@@ -13,7 +15,12 @@ const LEAST_PAUSE: i64 = 1_000_000;
 
 /// Refuses settings in full (with those of the image) that no container here can have. Returns what the operator is to
 /// be warned of.
-pub(crate) fn check(config: &ContainerConfig, host: &HostConfig, cpus: usize) -> Result<Vec<String>, InvalidSettings> {
+pub(crate) fn check(
+    config: &ContainerConfig,
+    host: &HostConfig,
+    places: Option<&Value>,
+    cpus: usize,
+) -> Result<Vec<String>, InvalidSettings> {
     let network = NetworkMode::of(config, host)?;
     check_config(config)?;
     check_health(config.healthcheck.as_ref())?;
@@ -23,9 +30,35 @@ pub(crate) fn check(config: &ContainerConfig, host: &HostConfig, cpus: usize) ->
     limits(&host.resources, cpus)?;
     log_settings(&host.log_config, Path::new(""))?;
     security::security(host)?;
-    files::hosts(host, network, &files::HostFiles::default())?;
-    files::resolv_conf(host, &files::HostFiles::default())?;
-    Ok(warnings(host, network))
+    check_network(config, host, places, &network)?;
+    files::resolv_conf(host, &network, &files::HostFiles::default())?;
+    Ok(warnings(host, &network))
+}
+
+fn check_network(
+    config: &ContainerConfig,
+    host: &HostConfig,
+    places: Option<&Value>,
+    network: &NetworkMode,
+) -> Result<(), InvalidSettings> {
+    if matches!(network, NetworkMode::Container(_)) {
+        return network::check_joined(config, host);
+    }
+    let is_in_bridge = *network == NetworkMode::BRIDGE;
+    if is_in_bridge {
+        ports::ports(config, host)?;
+        network::hardware_address(config, places)?;
+        if host.links.as_ref().is_some_and(|links| !links.is_empty()) {
+            return Err(InvalidSettings::new("links are not offered by this node"));
+        }
+    }
+    // Its address is not known yet, and is no reason to refuse anything.
+    let somewhere = files::Position {
+        address: Ipv4Addr::UNSPECIFIED,
+        gateway: Ipv4Addr::UNSPECIFIED,
+        names: config.hostname.clone(),
+    };
+    files::hosts(host, network, is_in_bridge.then_some(&somewhere), &files::HostFiles::default()).map(drop)
 }
 
 fn check_config(config: &ContainerConfig) -> Result<(), InvalidSettings> {
@@ -143,13 +176,13 @@ fn check_offers(host: &HostConfig) -> Result<(), InvalidSettings> {
     Ok(())
 }
 
-fn warnings(host: &HostConfig, network: NetworkMode) -> Vec<String> {
+fn warnings(host: &HostConfig, network: &NetworkMode) -> Vec<String> {
     let mut warnings = Vec::new();
     let is_publishing = !host.port_bindings.is_empty() || host.publish_all_ports;
-    if network == NetworkMode::Host && is_publishing {
+    if *network == NetworkMode::HOST && is_publishing {
         warnings.push("Published ports are discarded when using host network mode".to_owned());
     }
-    if network == NetworkMode::None && is_publishing {
+    if *network == NetworkMode::NONE && is_publishing {
         warnings.push("Published ports are discarded: the container has no network".to_owned());
     }
     let resources = &host.resources;
@@ -181,7 +214,7 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut ContainerConfig, &mut HostConfig)) -> String {
         let (mut config, mut host) = (ContainerConfig::default(), host());
         change(&mut config, &mut host);
-        check(&config, &host, 2).expect_err("it is to be refused").to_string()
+        check(&config, &host, None, 2).expect_err("it is to be refused").to_string()
     }
 
     #[test]
@@ -213,6 +246,14 @@ mod tests {
             refusal(|_, host| host.ipc_mode = "container:x".to_owned()),
             "IPC mode `container:x` is not offered by this node"
         );
+        let joined = |host: &mut HostConfig| host.network_mode = "container:x".to_owned();
+        assert_eq!(
+            refusal(|_, host| {
+                joined(host);
+                host.publish_all_ports = true;
+            }),
+            "conflicting options: port publishing and the container type network mode"
+        );
         assert_eq!(refusal(|_, host| host.runtime = "kata".to_owned()), "unknown or invalid runtime name: kata");
     }
 
@@ -231,7 +272,7 @@ mod tests {
         let mut host = host();
         host.port_bindings.insert("80/tcp".to_owned(), None);
 
-        let warnings = check(&ContainerConfig::default(), &host, 2).expect("it can be had");
+        let warnings = check(&ContainerConfig::default(), &host, None, 2).expect("it can be had");
 
         assert_eq!(warnings, ["Published ports are discarded when using host network mode"]);
     }

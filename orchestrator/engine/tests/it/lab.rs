@@ -28,7 +28,7 @@ pub(crate) const IMAGE: &str = "busybox:test";
 const BUSYBOX: &str = "/usr/bin/busybox";
 /// What of it the tests call by name.
 const TOOLS: &str =
-    "sh cat echo sleep true false id ls hostname env pwd touch printf stat grep kill ps mount trap mkdir";
+    "sh cat echo sleep true false id ls hostname env pwd touch printf stat grep kill ps mount trap mkdir ip nc";
 
 /// An engine of a test's own.
 pub(crate) struct Lab {
@@ -106,13 +106,18 @@ impl Lab {
     /// Ends all shims by force.
     pub(crate) fn end_shims(&self) {
         for entry in fs::read_dir(self.state.path()).into_iter().flatten().flatten() {
-            let state = fs::read(entry.path().join("state.json")).ok();
-            if let Some(state) = state.and_then(|bytes| serde_json::from_slice::<State>(&bytes).ok())
-                && let Ok(Some(shim)) = (links::Process { pid: state.shim.pid, started: state.shim.started }).open()
-            {
-                let _ = shim.kill();
-                let _ = shim.wait(LIMIT);
-            }
+            self.end_shim(&entry.file_name().to_string_lossy());
+        }
+    }
+
+    /// Ends the shim of one container by force, and its program with it.
+    pub(crate) fn end_shim(&self, id: &str) {
+        let state = fs::read(self.state_folder(id).join("state.json")).ok();
+        if let Some(state) = state.and_then(|bytes| serde_json::from_slice::<State>(&bytes).ok())
+            && let Ok(Some(shim)) = (links::Process { pid: state.shim.pid, started: state.shim.started }).open()
+        {
+            let _ = shim.kill();
+            let _ = shim.wait(LIMIT);
         }
     }
 
@@ -212,6 +217,7 @@ async fn open(root: &Path, state: &Path, cgroups: &Path, events: &Arc<EventLog>,
         runtime: Runtime::with_executable(state, cgroups, shim).unwrap(),
         unpack_limits: UnpackLimits::default(),
         node: NodeFacts { hostname: "node-1".to_owned(), cpus: 2, has_unified_cgroups: false },
+        engine_id: "engine-of-the-test".to_owned(),
     };
     let mut rng = StdRng::seed_from_u64(seed);
     Containers::open(settings, Arc::clone(events), &mut rng).await.unwrap()

@@ -30,13 +30,14 @@ async fn the_network_is_the_hosts_or_none() {
 
     let (_, none) = lab.finish(script("ls /sys/class/net")).await;
     let (_, shared) = lab.finish(shared).await;
-    let bridge = CreateRequest { host_config: HostConfig::default(), ..script("true") };
-    let bridge = lab.containers().create(None, bridge).await.unwrap_err().to_string();
+    let web = HostConfig { network_mode: "web".to_owned(), ..HostConfig::default() };
+    let web = CreateRequest { host_config: web, ..script("true") };
+    let web = lab.containers().create(None, web).await.unwrap_err().to_string();
 
     assert_eq!(none, "lo\n");
     assert!(shared.starts_with("node-1\n"), "{shared}");
     assert_eq!(shared.lines().count(), links + 1, "{shared}");
-    assert!(bridge.contains("use `--network host` or `--network none`"), "{bridge}");
+    assert_eq!(web, "network web not found: this node offers `bridge`, `host` and `none`");
 }
 
 #[tokio::test]

@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn networks_are_refused_at_both_places() {
-        let expected = "this engine does not attach services to networks yet: name `host` or `none`";
+        let expected =
+            "this engine does not attach services to networks of the swarm yet: name `bridge`, `host` or `none`";
         check(json!({"Networks": [{"Target": "net"}]}), expected);
     }
 }

@@ -26,9 +26,11 @@ pub(super) fn check_task(spec: &TaskSpec) -> Result<(), SwarmError> {
 /// Networks may be named at two places of a spec. Those of the nodes are all that there are, and a task is in one.
 pub(super) fn check_networks(networks: &[NetworkAttachmentConfig]) -> Result<(), SwarmError> {
     refuse_if(networks.iter().any(|network| NodeNetwork::find(&network.target).is_none()), || {
-        not_offered("attach services to networks yet: name `host` or `none`")
+        not_offered("attach services to networks of the swarm yet: name `bridge`, `host` or `none`")
     })?;
-    refuse_if(networks.len() > 1, || invalid("a task with the network `host` or `none` cannot have another one"))
+    refuse_if(networks.len() > 1, || {
+        invalid("a task with one of the networks `bridge`, `host` and `none` cannot have another one")
+    })
 }
 
 fn check_kind(spec: &TaskSpec) -> Result<(), SwarmError> {
@@ -124,7 +126,7 @@ mod tests {
         check(json!({"Runtime": "vm"}), "unsupported runtime");
         check(
             json!({"Networks": [{"Target": "net"}]}),
-            "this engine does not attach services to networks yet: name `host` or `none`",
+            "this engine does not attach services to networks of the swarm yet: name `bridge`, `host` or `none`",
         );
     }
 

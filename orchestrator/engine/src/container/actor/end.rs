@@ -116,6 +116,7 @@ impl Actor {
         let ran_for = self.running_for();
         self.note_end(exit, ran_for, is_stopping);
         let record = self.cell.record();
+        self.disconnect().await;
         // Mounts go before anybody is told of a restart; whoever waits for the end has been told already.
         self.unmount().await;
         if record.host_config.auto_remove {
@@ -216,6 +217,7 @@ impl Actor {
         if self.state.status == ContainerStatus::Restarting {
             self.update(|state| state.status = ContainerStatus::Exited);
         }
+        self.disconnect().await;
         self.unmount().await;
         Next::Go
     }

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use runtime::{Bundle, Container, Phase, RuntimeError, StartFailure};
 
 use super::live::Live;
+use super::network::Joined;
 use super::{Actor, Next};
 use crate::container::{ContainerError, ContainerRecord, ContainerStatus, HealthState, populate};
 use crate::document::{FileFailure, blocking};
-use crate::settings::{self, HostFiles, MountKind, MountPoint, NetworkMode, Place};
+use crate::settings::{self, HostFiles, MountKind, MountPoint, NetworkMode, Place, Position};
 use crate::volume::Volumes;
 
 impl Actor {
@@ -108,8 +109,16 @@ impl Actor {
     }
 
     /// Makes the container in the runtime, up to its program, or with it where it `starts_at_once`; one that is ready
-    /// already is taken.
+    /// already is taken. Where it fails nothing of it is left.
     async fn prepare(&mut self, starts_at_once: bool) -> Result<Container, ContainerError> {
+        let outcome = self.try_prepare(starts_at_once).await;
+        if outcome.is_err() {
+            self.give_up().await;
+        }
+        outcome
+    }
+
+    async fn try_prepare(&mut self, starts_at_once: bool) -> Result<Container, ContainerError> {
         if let Some(container) = self.container.take() {
             if container.state().is_ok_and(|state| state.phase == Phase::Created) {
                 self.container = Some(container.clone());
@@ -121,11 +130,13 @@ impl Actor {
         let layers = self.shared.images.rootfs_of(&record.hold).await?;
         let folder = self.cell.folder.clone();
         let fills = !self.state.has_filled_volumes;
+        let networking = self.find_networking(&record).await?;
+        let position = networking.position(&record);
         let work = {
             let (record, volumes) = (std::sync::Arc::clone(&record), self.shared.volumes.clone());
             move || -> Result<Vec<MountPoint>, ContainerError> {
                 let root = ContainerRecord::root(&folder).mount(&layers, record.durability())?;
-                write_files(&record, &folder)?;
+                write_files(&record, &folder, position.as_ref())?;
                 sources(&record.mounts, &root, fills.then_some(&volumes))
             }
         };
@@ -133,7 +144,9 @@ impl Actor {
         if fills {
             self.update(|state| state.has_filled_volumes = true);
         }
-        let bundle = Bundle { starts_at_once, ..self.bundle(&record, &mounts)? };
+        // Its program begins in the bridge.
+        let starts_at_once = starts_at_once && networking.endpoint.is_none();
+        let bundle = Bundle { starts_at_once, ..self.bundle(&record, &mounts, networking.joined.as_ref())? };
         let container = match self.shared.runtime.create(&bundle).await {
             // Left by an earlier try that nobody waited for.
             Err(RuntimeError::Exists { .. }) => {
@@ -143,17 +156,26 @@ impl Actor {
             outcome => outcome?,
         };
         self.container = Some(container.clone());
+        if networking.endpoint.is_some() {
+            self.connect(&container).await?;
+        }
         Ok(container)
     }
 
-    fn bundle(&self, record: &ContainerRecord, mounts: &[MountPoint]) -> Result<Bundle, ContainerError> {
+    fn bundle(
+        &self,
+        record: &ContainerRecord,
+        mounts: &[MountPoint],
+        joined: Option<&Joined>,
+    ) -> Result<Bundle, ContainerError> {
         let folder = &self.cell.folder;
         let place = Place {
             id: record.id.clone(),
             rootfs: ContainerRecord::root(folder).merged(),
-            files: folder.clone(),
+            files: joined.map_or(folder, |joined| &joined.folder).clone(),
             logs: folder.join("logs"),
             cgroup: self.shared.runtime.cgroup_of(&record.id),
+            joins: joined.map(|joined| joined.namespace.clone()),
         };
         Ok(settings::bundle(&record.config, &record.host_config, mounts, &self.shared.node, &place)?)
     }
@@ -165,6 +187,7 @@ impl Actor {
         {
             tracing::warn!(container = %self.cell.id, %error, "remains of a failed start stay until the next one");
         }
+        self.disconnect().await;
         self.unmount().await;
     }
 
@@ -192,13 +215,17 @@ fn exit_code_of(error: &ContainerError) -> i32 {
 }
 
 /// Writes the container's own files of `/etc`, from the host's as they are now.
-fn write_files(record: &ContainerRecord, folder: &Path) -> Result<(), ContainerError> {
+fn write_files(record: &ContainerRecord, folder: &Path, position: Option<&Position>) -> Result<(), ContainerError> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let host = HostFiles { hosts: read("/etc/hosts"), resolv_conf: read("/etc/resolv.conf") };
+    let mut host = HostFiles { hosts: read("/etc/hosts"), resolv_conf: read("/etc/resolv.conf") };
     let network = NetworkMode::of(&record.config, &record.host_config)?;
+    if network == NetworkMode::BRIDGE && settings::is_stub(&host.resolv_conf) {
+        // systemd's resolver on the host asks these.
+        host.resolv_conf = read("/run/systemd/resolve/resolv.conf");
+    }
     let files = [
-        ("hosts", settings::hosts(&record.host_config, network, &host)?),
-        ("resolv.conf", settings::resolv_conf(&record.host_config, &host)?),
+        ("hosts", settings::hosts(&record.host_config, &network, position, &host)?),
+        ("resolv.conf", settings::resolv_conf(&record.host_config, &network, &host)?),
         ("hostname", format!("{}\n", record.config.hostname)),
     ];
     for (name, text) in files {
