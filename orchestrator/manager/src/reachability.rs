@@ -43,12 +43,18 @@ impl ReachabilityRecord {
         let (_, mut events) = self.store.view_and_watch();
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // All events of an entry are one look.
+        let mut has_news = false;
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 _ = looks.tick() => {}
                 event = events.recv() => match event {
-                    Ok(Event::NodeChanged(_)) => {}
+                    Ok(Event::NodeChanged(_)) => {
+                        has_news = true;
+                        continue;
+                    }
+                    Ok(Event::Committed { .. }) if std::mem::take(&mut has_news) => {}
                     Ok(Event::NodeRemoved(_) | Event::ClusterChanged | Event::Work(_) | Event::Committed { .. }) => continue,
                     Err(WatchError::Lagged(missed)) => {
                         warn!(missed, "fell behind the store; starting from a new snapshot");

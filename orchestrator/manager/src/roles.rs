@@ -45,6 +45,8 @@ impl RoleReconciler {
         let (_, mut events) = self.store.view_and_watch();
         let mut status = self.raft.status();
         let mut is_dirty = true;
+        // Nodes come by the hundred in one entry: they are looked at once, when all of it was told.
+        let mut has_news = false;
         let mut retry: Option<Instant> = None;
         loop {
             if std::mem::take(&mut is_dirty) {
@@ -58,8 +60,9 @@ impl RoleReconciler {
                     is_dirty = true;
                 }
                 event = events.recv() => match event {
-                    Ok(Event::NodeChanged(_) | Event::NodeRemoved(_)) => is_dirty = true,
-                    Ok(Event::ClusterChanged | Event::Work(_) | Event::Committed { .. }) => {}
+                    Ok(Event::NodeChanged(_) | Event::NodeRemoved(_)) => has_news = true,
+                    Ok(Event::Committed { .. }) => is_dirty = std::mem::take(&mut has_news),
+                    Ok(Event::ClusterChanged | Event::Work(_)) => {}
                     Err(WatchError::Lagged(missed)) => {
                         warn!(missed, "fell behind the store; starting from a new snapshot");
                         events = self.store.view_and_watch().1;

@@ -2,9 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{CONTROL_PORT, GossipKey, ManagerPeer, Node, Role, SessionId, SessionMessage};
 use store::Snapshot;
+
+/// What a member takes in a message (bytes), about: an id and an address, with their names.
+const MEMBER_BYTES: usize = 100;
+/// The most that is spent on telling all members of all members (bytes a second): every member that comes is told to each.
+const ANNOUNCED_BYTES: usize = 64 << 20;
 
 /// What all agents are told alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,18 @@ impl Common {
             roots: cluster.state.root_ca.trusted(),
             client_ca: cluster.state.client_ca.clone(),
         })
+    }
+
+    /// The same with the members that another one has.
+    pub(super) fn with_members_of(&self, other: &Self) -> Self {
+        Self { members: other.members.clone(), ..self.clone() }
+    }
+
+    /// The least time between two tellings of other members: nothing that anybody would notice in a small swarm, and
+    /// in one of a thousand that is being formed a thousand lists for each, not a million.
+    pub(super) fn members_pause(&self) -> Duration {
+        let bytes = self.members.len() * self.members.len() * MEMBER_BYTES;
+        Duration::from_micros(u64::try_from(bytes.saturating_mul(1_000_000) / ANNOUNCED_BYTES).unwrap_or(u64::MAX))
     }
 
     /// The message for one node. What only managers may know goes to the holders of a manager's certificate.
@@ -58,4 +76,39 @@ fn member(node: &Node) -> Option<ManagerPeer> {
         let addr: IpAddr = node.state.status.addr.parse().ok()?;
         Some(ManagerPeer { node_id: node.id.clone(), addr: SocketAddr::new(addr, CONTROL_PORT) })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::node_id;
+
+    fn common(members: u64) -> Common {
+        let member = |number: u64| ManagerPeer {
+            node_id: node_id(number),
+            addr: SocketAddr::from(([10, 0, 0, 1], CONTROL_PORT)),
+        };
+        Common {
+            managers: vec![member(1)],
+            members: (1..=members).map(member).collect(),
+            gossip_keys: Vec::new(),
+            roots: vec!["root".to_owned()],
+            client_ca: None,
+        }
+    }
+
+    #[test]
+    fn the_more_members_there_are_the_longer_they_are_held_back_and_nothing_else_is() {
+        assert!(common(5).members_pause() < Duration::from_millis(1));
+        assert!(common(100).members_pause() < Duration::from_millis(20));
+        assert!(common(1_000).members_pause() < Duration::from_secs(2));
+        assert!(common(1_000).members_pause() > Duration::from_secs(1));
+
+        let (former, mut new) = (common(2), common(3));
+        new.roots = vec!["new root".to_owned()];
+        let shown = new.with_members_of(&former);
+
+        assert_eq!(shown.members, former.members);
+        assert_eq!(shown.roots, new.roots);
+    }
 }

@@ -75,7 +75,8 @@ impl DispatcherTerm {
     /// Tells sessions of changes and judges the silent ones, until the term ends.
     pub(crate) async fn run(&self) -> Result<(), SwarmError> {
         let (view, mut events) = self.store.view_and_watch();
-        self.show(view);
+        let mut pace = MembersPace { due: Instant::now(), is_held: false };
+        self.show(view, &mut pace);
         let mut gossip = self.gossip.clone();
         let mut has_gossip = true;
         let mut own_delay = OwnDelay::default();
@@ -87,6 +88,9 @@ impl DispatcherTerm {
                 () = self.cancel.cancelled() => return Ok(()),
                 due = ticks.tick() => {
                     own_delay.measured(due.elapsed(), Instant::now());
+                    if pace.is_held {
+                        self.show(self.store.view(), &mut pace);
+                    }
                     None
                 }
                 () = self.woken.notified() => None,
@@ -108,13 +112,13 @@ impl DispatcherTerm {
                 Some(Ok(Event::NodeChanged(_) | Event::ClusterChanged)) => has_news = true,
                 Some(Ok(Event::Committed { .. })) => {
                     if std::mem::take(&mut has_news) {
-                        self.show(self.store.view());
+                        self.show(self.store.view(), &mut pace);
                     }
                 }
                 Some(Err(WatchError::Lagged(missed))) => {
                     warn!(missed, "fell behind the store; starting from a new snapshot");
                     let (view, fresh) = self.store.view_and_watch();
-                    self.show(view);
+                    self.show(view, &mut pace);
                     self.sessions().mark_all();
                     events = fresh;
                 }
@@ -139,8 +143,8 @@ impl DispatcherTerm {
         let over = self.sessions().register(node, session.clone(), Instant::now())?;
         // Subscribed before the view is compared, so that no change is lost between the two.
         let changes = self.picture.subscribe();
-        // The node may be newer than the picture: it joined a moment ago.
-        let first = Picture::of(view.clone());
+        // The node may be newer than the picture: it joined a moment ago. What all are told alike is as all see it.
+        let first = Picture { common: changes.borrow().common.clone(), view: view.clone() };
         let guard = OpenSession {
             term: Arc::clone(self),
             node: node.clone(),
@@ -212,11 +216,23 @@ impl DispatcherTerm {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&self, view: Snapshot) {
+    /// Shows the sessions what the store says now. Other members alone are told of at a bounded rate: until then the
+    /// sessions see the former ones.
+    fn show(&self, view: Snapshot, pace: &mut MembersPace) {
+        let now = Instant::now();
+        let mut common = Common::of(&view);
         self.picture.send_modify(|picture| {
-            let common = Common::of(&view).map(Arc::new);
-            if picture.common != common {
-                picture.common = common;
+            pace.is_held = false;
+            if let (Some(known), Some(new)) = (&picture.common, &mut common)
+                && now < pace.due
+            {
+                let former = new.with_members_of(known);
+                pace.is_held = former != *new;
+                *new = former;
+            }
+            if picture.common.as_deref() != common.as_ref() {
+                pace.due = now + common.as_ref().map_or(Duration::ZERO, Common::members_pause);
+                picture.common = common.map(Arc::new);
             }
             picture.view = view;
         });
@@ -239,6 +255,14 @@ impl DispatcherTerm {
             self.line.push(node.id.clone(), change);
         }
     }
+}
+
+/// When sessions may be told of other members again.
+#[derive(Debug)]
+struct MembersPace {
+    due: Instant,
+    /// There are others than were shown.
+    is_held: bool,
 }
 
 /// One open session; dropping it ends the session.

@@ -30,6 +30,8 @@ impl RootReconciler {
     pub(crate) async fn run(self, cancel: CancellationToken) -> Result<(), SwarmError> {
         let (_, mut events) = self.store.view_and_watch();
         let mut is_dirty = true;
+        // All events of an entry are one look.
+        let mut has_news = false;
         loop {
             if std::mem::take(&mut is_dirty) {
                 self.reconcile().await?;
@@ -39,8 +41,9 @@ impl RootReconciler {
                 event = events.recv() => event,
             };
             match event {
-                Ok(Event::NodeChanged(_) | Event::NodeRemoved(_) | Event::ClusterChanged) => is_dirty = true,
-                Ok(Event::Work(_) | Event::Committed { .. }) => {}
+                Ok(Event::NodeChanged(_) | Event::NodeRemoved(_) | Event::ClusterChanged) => has_news = true,
+                Ok(Event::Committed { .. }) => is_dirty = std::mem::take(&mut has_news),
+                Ok(Event::Work(_)) => {}
                 Err(WatchError::Lagged(missed)) => {
                     warn!(missed, "fell behind the store; starting from a new snapshot");
                     events = self.store.view_and_watch().1;
