@@ -26,14 +26,19 @@ PATIENCE = 120.0
 PAUSE = 0.02
 
 
-def fetch(folder):
-    """Unpacks Docker below the folder, unless it is there; gives the root of its files."""
+def fetch(folder, names=PACKAGES):
+    """Unpacks Debian's packages below the folder, unless they are there; gives the root of their files."""
     root = folder / "root"
     if root.exists():
         return root
     packages, unpacked = folder / "packages", folder / "unpacked"
     packages.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=packages, check=True, capture_output=True)
+    download = ["apt-get", "download", "-q", *names]
+    if subprocess.run(download, cwd=packages, capture_output=True, check=False).returncode != 0:
+        subprocess.run(["apt-get", "update", "-qq"], check=False)
+        done = subprocess.run(download, cwd=packages, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"bench: apt-get gives no {', '.join(names)}:\n{done.stderr}")
     for package in packages.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
     unpacked.rename(root)
@@ -56,8 +61,8 @@ class Connection(http.client.HTTPConnection):
 class Daemon:
     """One dockerd, alone in namespaces of its own."""
 
-    def __init__(self, folder, number, network, files):
-        self.folder, self.number, self.files = folder / str(number), number, files
+    def __init__(self, folder, number, network, files, options):
+        self.folder, self.number, self.files, self.options = folder / str(number), number, files, options
         self.folder.mkdir()
         self.address = f"10.99.0.{number}"
         self.socket = self.folder / "sock"
@@ -81,7 +86,7 @@ class Daemon:
                 ["nsenter", "--target", str(self.inside), "--net", "--pid", "--mount", "dockerd"]
                 + ["--data-root", self.folder / "data", "--exec-root", self.folder / "exec"]
                 + ["--pidfile", self.folder / "pid", "--host", f"unix://{self.socket}"]
-                + ["--iptables=false", "--bridge=none", "--storage-driver=vfs"],
+                + ["--iptables=false", "--bridge=none", *self.options],
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
 
@@ -129,8 +134,8 @@ class Daemon:
 class DockerSwarm:
     """Three managers and two workers."""
 
-    def __init__(self, target):
-        self.files = fetch(target / "tmp" / "docker-daemons")
+    def __init__(self, target, options=("--storage-driver=vfs",)):
+        self.files, self.options = fetch(target / "tmp" / "docker-daemons"), options
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="bench-")
@@ -138,7 +143,8 @@ class DockerSwarm:
         within(self.network.pid, "ip", "link", "add", "bridge", "type", "bridge")
         within(self.network.pid, "ip", "link", "set", "bridge", "up")
         numbers = range(1, NODES + 1)
-        self.daemons = [Daemon(Path(self.folder.name), n, self.network.pid, self.files) for n in numbers]
+        folder, network = Path(self.folder.name), self.network.pid
+        self.daemons = [Daemon(folder, n, network, self.files, self.options) for n in numbers]
         return self
 
     def __exit__(self, *_):
@@ -149,7 +155,10 @@ class DockerSwarm:
             holder.kill()
             holder.wait()
         for daemon in self.daemons:
-            daemon.process.wait()
+            if daemon.process:
+                # Stopped with its child, it would not see that one's end.
+                daemon.process.kill()
+                daemon.process.wait()
         self.folder.cleanup()
 
     def create(self):
