@@ -39,7 +39,8 @@ pub(crate) fn docker_reading(host: &Host, arguments: &str, input: File) -> Run {
     Run::reading(&mut docker_command(host, arguments), input)
 }
 
-fn docker_command(host: &Host, arguments: &str) -> Command {
+/// The same, to be started by the caller.
+pub(crate) fn docker_command(host: &Host, arguments: &str) -> Command {
     let mut command: Command = limited(PATIENCE, tests::programs::docker());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", Path::new("/nonexistent"));
     let socket = host.path(SOCKET).unwrap();

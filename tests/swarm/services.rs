@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
 
 use tests::run::eventually;
 use tests::{Host, Hosts};
 
-use crate::bare::{docker, docker_reading, start_agent};
+use crate::bare::{docker, docker_command, docker_reading, start_agent};
 
 /// A program that ends when it is asked to.
 const PROGRAM: &str = "/bin/busybox sh /program";
@@ -137,4 +139,40 @@ fn a_port_that_a_service_publishes_on_its_nodes_is_reached_shown_and_free_afterw
 
     eventually("nothing is left at the bridge", || host.shell("test -z \"$(ip -o link show master swarmd0)\"").ok());
     assert!(ask(outside, &address).is_err());
+}
+
+#[test]
+fn what_tasks_write_is_shown_after_their_end_too_and_followed_to_the_end_of_the_service() {
+    let hosts = Hosts::start(1).unwrap();
+    let host = swarm_of_one(&hosts);
+    let service = "service create -d --no-resolve-image --network host";
+    docker(host, &format!("{service} --name count --restart-condition none app:1 /bin/busybox seq 1 2000")).answer();
+    let counted: Vec<_> = (1..=2000).map(|number| number.to_string()).collect();
+
+    eventually("what the task wrote is shown", || {
+        let shown = docker(host, "service logs --raw count").answer();
+        shown.lines().eq(&counted).then_some(())
+    });
+    let last = docker(host, "service logs --tail 1 count").answer();
+    assert!(last.starts_with("count.1.") && last.ends_with("    | 2000"), "{last}");
+
+    docker(
+        host,
+        &format!("{service} --name ping --replicas 2 --stop-grace-period 1s app:1 /bin/busybox ping 127.0.0.1"),
+    )
+    .answer();
+    let tasks = runs(host, "ping", 2);
+    let mut following = docker_command(host, "service logs --follow ping").stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(following.stdout.take().unwrap());
+    let mut seen = BTreeSet::new();
+    while seen.len() < 2 {
+        let mut line = String::new();
+        assert!(output.read_line(&mut line).unwrap() > 0, "it ended before both tasks were seen: {seen:?}");
+        seen.extend(tasks.iter().filter(|task| line.contains(&task[..12])));
+    }
+    docker(host, "service rm ping").answer();
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+
+    assert!(following.wait().unwrap().success(), "{rest}");
 }

@@ -11,10 +11,12 @@ use engine::{
     ContainerError, ContainerState, Containers, CreateRequest, Engine, HealthStatus, Images, InvalidSettings,
     PublishedPort, StopRequest, TaskNode, task_container,
 };
+use futures_util::stream;
 use image::{Credentials, Reference, Silent};
-use model::{ContainerStatus, PortConfig, Task, with_causes};
+use model::{ContainerStatus, LogEntry, LogStream, PortConfig, Task, with_causes};
+use runtime::{LogReader, Stream};
 
-use crate::controller::{Controller, Executor, TaskFailure};
+use crate::controller::{Controller, Executor, LogQuery, TaskFailure, TaskLog};
 
 /// Docker's words for a container that does not answer well.
 const UNHEALTHY: &str = "dockerexec: unhealthy container";
@@ -166,6 +168,45 @@ fn published(port: &PublishedPort) -> PortConfig {
         published_port: port.host_port.into(),
         publish_mode: "host".to_owned(),
     }
+
+    async fn logs(&self, query: LogQuery) -> Result<TaskLog, TaskFailure> {
+        if query.follow && self.containers().find(&self.name).is_ok() {
+            self.until(|state| state.status != engine::ContainerStatus::Created).await?;
+        }
+        match self.containers().logs(&self.name, part(query)) {
+            Ok(Some(reader)) => Ok(entries(reader)),
+            Ok(None) | Err(ContainerError::NoSuchContainer(_)) => Ok(Box::pin(stream::empty())),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+}
+
+/// The part of a log in the runtime's words.
+fn part(query: LogQuery) -> runtime::LogQuery {
+    let stream = match (query.stdout, query.stderr) {
+        (true, false) => Some(Stream::Stdout),
+        (false, true) => Some(Stream::Stderr),
+        (true, true) | (false, false) => None,
+    };
+    let tail = query.tail.map(|lines| usize::try_from(lines).unwrap_or(usize::MAX));
+    runtime::LogQuery { tail, since: query.since, until: None, stream, follow: query.follow }
+}
+
+/// What a reader reads, up to its first failure.
+fn entries(reader: LogReader) -> TaskLog {
+    Box::pin(stream::unfold(Some(reader), |reader| async move {
+        let mut reader = reader?;
+        match reader.next().await? {
+            Ok(entry) => {
+                let stream = match entry.stream {
+                    Stream::Stdout => LogStream::Stdout,
+                    Stream::Stderr => LogStream::Stderr,
+                };
+                Some((Ok(LogEntry { time: entry.time, stream, text: entry.text }), Some(reader)))
+            }
+            Err(error) => Some((Err(TaskFailure::fatal(with_causes(&error))), None)),
+        }
+    }))
 }
 
 fn is_unhealthy(state: &ContainerState) -> bool {

@@ -1,10 +1,13 @@
 //! What an agent asks of whoever runs containers, and where it keeps its tasks: the contracts.
 
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{ContainerStatus, PortConfig, SwarmError, Task, TaskId, TaskStatus};
+use futures_util::Stream;
+use jiff::Timestamp;
+use model::{ContainerStatus, LogEntry, PortConfig, SwarmError, Task, TaskId, TaskStatus};
 use serde::{Deserialize, Serialize};
 
 /// Runs the containers of tasks.
@@ -36,7 +39,30 @@ pub trait Controller: Debug + Send + Sync {
 
     /// The container, once there is one, and the ports that are published for it on this node alone.
     async fn observe(&self) -> (Option<ContainerStatus>, Vec<PortConfig>);
+
+    /// Reads what the container has written; nothing where there is no container. With `follow`, waits until it was
+    /// started, and goes on until it has ended. Dropping what is returned ends the reading; not reading on holds up
+    /// nobody else.
+    async fn logs(&self, query: LogQuery) -> Result<TaskLog, TaskFailure>;
 }
+
+/// Which part of a task's output is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogQuery {
+    /// What is written later, too.
+    pub follow: bool,
+    /// What was written to standard output, or to a terminal.
+    pub stdout: bool,
+    /// What was written to standard error.
+    pub stderr: bool,
+    /// Only so many lines from the end; all if absent.
+    pub tail: Option<u64>,
+    /// Only what was written then or later.
+    pub since: Option<Timestamp>,
+}
+
+/// What a task has written, in its order; long lines may come in pieces of at least 16 KiB. An error is the last item.
+pub type TaskLog = Pin<Box<dyn Stream<Item = Result<LogEntry, TaskFailure>> + Send>>;
 
 /// Why a step of a task failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

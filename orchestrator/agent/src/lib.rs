@@ -6,6 +6,7 @@
 //!  renewal ── a new key and certificate, kept by the node before it is used ──> view: role, certificate
 //!  gossip  ── keys and roster from the session ──> who is alive
 //!  worker  ── tasks from the session ──> a runner each ──> containers; their states go back to the managers
+//!  logs    ── what the leader wants to read ──> containers' logs ──> the leader
 //! ```
 //!
 //! Rules kept here: a key is born on the node that uses it; the managers' word counts, gossip only reports; whatever
@@ -17,7 +18,9 @@
 mod backoff;
 mod container;
 mod controller;
+mod controllers;
 mod join;
+mod logs;
 mod remotes;
 mod renew;
 mod runner;
@@ -29,7 +32,7 @@ mod tests;
 mod worker;
 
 pub use container::ContainerExecutor;
-pub use controller::{Controller, Executor, KeptTask, TaskFailure, TaskKeeper};
+pub use controller::{Controller, Executor, KeptTask, LogQuery, TaskFailure, TaskKeeper, TaskLog};
 pub use join::{JoinOrder, Joined, join};
 pub use remotes::Remote;
 pub use task::{Step, next_step};
@@ -53,6 +56,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use controllers::Controllers;
+use logs::LogSource;
 use remotes::Remotes;
 use renew::Renewal;
 use session::SessionLoop;
@@ -162,6 +167,7 @@ pub enum AgentEnd {
 pub struct Agent {
     session: SessionLoop,
     worker: Worker,
+    logs: LogSource,
     renewal: Renewal,
     gossip: Gossip,
     feed: GossipFeed,
@@ -205,13 +211,22 @@ impl Agent {
         };
         let receiver = view.subscribe();
         let statuses = Arc::new(Statuses::default());
+        let controllers = Arc::new(Controllers::new());
         let (work, messages) = mpsc::channel(worker::MESSAGES);
         let worker = Worker {
             executor: parts.executor,
             keeper: parts.task_keeper,
+            controllers: Arc::clone(&controllers),
             statuses: Arc::clone(&statuses),
             messages,
             clock: Arc::clone(&clock),
+        };
+        let logs = LogSource {
+            controllers,
+            connector: parts.connector.clone(),
+            tls: parts.tls.clone(),
+            view: view.subscribe(),
+            rng: StdRng::from_rng(&mut rng),
         };
         let session = SessionLoop {
             node_id: parts.node_id,
@@ -229,7 +244,7 @@ impl Agent {
             statuses,
             rng,
         };
-        Self { session, worker, renewal, gossip, feed, farewell, view: receiver, liveness }
+        Self { session, worker, logs, renewal, gossip, feed, farewell, view: receiver, liveness }
     }
 
     /// What the agent knows.
@@ -259,6 +274,8 @@ impl Agent {
             }
         });
         rest.spawn(async move { feed.run(feed_token).await });
+        let (logs, logs_token) = (self.logs, token.clone());
+        rest.spawn(async move { logs.run(logs_token).await });
 
         let is_removed = Arc::new(AtomicBool::new(false));
         let (worker, worker_token, last_word) = (self.worker, token.clone(), self.farewell.clone());

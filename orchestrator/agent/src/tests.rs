@@ -1,4 +1,5 @@
 //! The tasks of a node, over an executor whose containers do as they are told.
 
 mod executor;
+mod logs;
 mod worker;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::controller::{Executor, KeptTask, TaskKeeper};
+use crate::controllers::Controllers;
 use crate::runner::{TaskRunner, Wish, assigned};
 use crate::statuses::Statuses;
 
@@ -28,6 +29,8 @@ pub(crate) const MESSAGES: usize = 4;
 pub(crate) struct Worker {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) keeper: Arc<dyn TaskKeeper>,
+    /// Who runs the tasks, for those who ask about them.
+    pub(crate) controllers: Arc<Controllers>,
     pub(crate) statuses: Arc<Statuses>,
     pub(crate) messages: mpsc::Receiver<AssignmentsMessage>,
     pub(crate) clock: gossip::Clock,
@@ -52,11 +55,12 @@ impl Worker {
         for kept in self.keeper.load().await {
             self.take_up(&mut runners, kept, &token);
         }
+        self.controllers.loaded();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => break,
                 Some(message) = self.messages.recv() => self.take(&mut runners, message, &token),
-                Some(ended) = runners.running.join_next_with_id() => runners.ended(ended),
+                Some(ended) = runners.running.join_next_with_id() => self.ended(&mut runners, ended),
             }
         }
         if leaves() {
@@ -65,7 +69,7 @@ impl Worker {
             token.cancel();
         }
         while let Some(ended) = runners.running.join_next_with_id().await {
-            runners.ended(ended);
+            self.ended(&mut runners, ended);
         }
     }
 
@@ -103,8 +107,10 @@ impl Worker {
     fn take_up(&self, runners: &mut Runners, kept: KeptTask, token: &CancellationToken) {
         let id = kept.task.id.clone();
         let (wish, wishes) = watch::channel(Wish::State(kept.task.state.desired));
+        let controller = self.executor.controller(&kept.task);
+        self.controllers.add(id.clone(), Arc::clone(&controller));
         let runner = TaskRunner {
-            controller: self.executor.controller(&kept.task),
+            controller,
             kept,
             wish: wishes,
             statuses: Arc::clone(&self.statuses),
@@ -114,6 +120,12 @@ impl Worker {
         let handle = runners.running.spawn(runner.run(token.clone()));
         runners.names.insert(handle.id(), id.clone());
         runners.wishes.insert(id, wish);
+    }
+
+    fn ended(&self, runners: &mut Runners, ended: Result<(Id, ()), tokio::task::JoinError>) {
+        if let Some(task) = runners.ended(ended) {
+            self.controllers.remove(&task);
+        }
     }
 }
 
@@ -135,7 +147,8 @@ impl Runners {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+    /// Forgets a runner that has ended, and gives its task.
+    fn ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) -> Option<TaskId> {
         let id = match ended {
             Ok((id, ())) => id,
             Err(panic) => {
@@ -143,9 +156,9 @@ impl Runners {
                 panic.id()
             }
         };
-        if let Some(task) = self.names.remove(&id) {
-            self.wishes.remove(&task);
-        }
+        let task = self.names.remove(&id)?;
+        self.wishes.remove(&task);
+        Some(task)
     }
 }
 

@@ -16,6 +16,7 @@ mod body;
 mod changes;
 mod error;
 mod filters;
+mod frames;
 mod glob;
 mod image_name;
 mod lookup;

@@ -5,6 +5,7 @@ mod distribution;
 mod events;
 mod images;
 mod lease;
+mod logs;
 mod networks;
 mod nodes;
 mod services;
@@ -55,6 +56,8 @@ pub(crate) fn all() -> Router<Api> {
         .route("/services/create", post(services::create))
         .route("/services/{id}", get(services::inspect).delete(services::remove))
         .route("/services/{id}/update", post(services::update))
+        .route("/services/{id}/logs", get(logs::of_service))
         .route("/tasks", get(tasks::list))
         .route("/tasks/{id}", get(tasks::inspect))
+        .route("/tasks/{id}/logs", get(logs::of_task))
 }

@@ -5,7 +5,7 @@
 //!                       ──> seed: the beginning of the swarm, where there is none yet; anew: a new one of raft
 //!                       ──> the term: dispatcher, its line to the store, role and root reconcilers, former managers,
 //!                           record of who is reachable, orchestrator, allocator, scheduler, constraint enforcer, task
-//!                           reaper, deallocator, in one JoinSet, under one token
+//!                           reaper, deallocator, log broker, in one JoinSet, under one token
 //! leadership or a component ends ──> the rest is cancelled and awaited ──> the next term, if there is one
 //! ```
 //!
@@ -30,6 +30,7 @@ use crate::anew;
 use crate::dispatcher::{Dispatcher, DispatcherTerm};
 use crate::enforcer::ConstraintEnforcer;
 use crate::former::FormerManagers;
+use crate::logs::{LogBroker, LogTerm};
 use crate::orchestrator::{Deallocator, Orchestrator, TaskReaper};
 use crate::reachability::ReachabilityRecord;
 use crate::roles::RoleReconciler;
@@ -47,6 +48,7 @@ pub(crate) struct Leader {
     pub(crate) store: Store,
     pub(crate) raft: Raft,
     pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) logs: Arc<LogBroker>,
     pub(crate) gossip: watch::Receiver<GossipView>,
     pub(crate) genesis: Option<Genesis>,
     pub(crate) begins_anew: bool,
@@ -65,6 +67,7 @@ impl Leader {
             let token = cancel.child_token();
             let outcome = self.lead(term, &mut status, &token).await;
             self.dispatcher.end();
+            self.logs.end();
             match outcome {
                 Ok(()) => info!(term, "no longer leading"),
                 Err(error) => {
@@ -118,9 +121,13 @@ impl Leader {
         components.spawn(async move { ("allocator", allocator.await) });
         let reaper = TaskReaper::new(store.clone()).run(token.clone());
         components.spawn(async move { ("task reaper", reaper.await) });
+        let log_term = Arc::new(LogTerm::new(store.clone(), self.fork_rng(), token.clone()));
+        let log_broker = Arc::clone(&log_term);
+        components.spawn(async move { ("log broker", log_broker.run().await) });
         let deallocator = Deallocator::new(store).run(token.clone());
         components.spawn(async move { ("deallocator", deallocator.await) });
         self.dispatcher.begin(dispatcher_term);
+        self.logs.begin(log_term);
 
         let first = tokio::select! {
             first = components.join_next() => first,
@@ -128,6 +135,7 @@ impl Leader {
             () = token.cancelled() => None,
         };
         self.dispatcher.end();
+        self.logs.end();
         token.cancel();
         while let Some(ended) = components.join_next().await {
             debug!(?ended, "component of the term ended");

@@ -5,9 +5,10 @@
 //!                           ├ control        ── rules ──┐                        the leader; followers are answered
 //!                           ├ certificates   ── policy ─┤                        "not me", with the leader's address
 //!                           ├ membership     ───────────┤
-//!                           └ dispatcher     ── down ───┤
+//!                           ├ dispatcher     ── down ───┤
+//!                           └ logs           ── merge ─── (in memory)
 //!                                                       ▼
-//!  the leader's term   dispatcher term, role and root reconcilers, former managers, record of who is reachable,
+//!  the leader's term   dispatcher term, log broker, role and root reconcilers, former managers, record of who is reachable,
 //!                      orchestrator, allocator, scheduler, constraint enforcer, task reaper, deallocator ─> store ─> raft
 //!  every manager       proxy (reads and writes for the API), trust (roots and removed nodes at the door)
 //! ```
@@ -26,6 +27,7 @@ mod dispatcher;
 mod enforcer;
 mod former;
 mod leader;
+mod logs;
 #[cfg(any(test, feature = "testing"))]
 mod lone;
 mod marks;
@@ -45,6 +47,7 @@ mod words;
 
 pub use consensus::RaftTransport;
 pub use dispatcher::{RESTART_ALLOWANCE, Session, Signs, TERM_GRACE, Verdict, judge};
+pub use logs::LogMessages;
 #[cfg(any(test, feature = "testing"))]
 pub use lone::LoneControl;
 pub use proxy::{Access, Reading};
@@ -74,8 +77,10 @@ use consensus::Consensus;
 use control::Control;
 use dispatcher::Dispatcher;
 use leader::Leader;
+use logs::LogBroker;
 use members::RaftMembers;
 use membership::{Membership, require_leader};
+use proxy::AccessParts;
 
 /// What a manager is built from.
 #[derive(Debug)]
@@ -115,6 +120,7 @@ pub struct Manager {
     certificates: Arc<Certificates>,
     membership: Arc<Membership>,
     dispatcher: Arc<Dispatcher>,
+    logs: Arc<LogBroker>,
     leader: Leader,
 }
 
@@ -126,9 +132,18 @@ impl Manager {
         let members = Arc::new(RaftMembers(raft.clone()));
         let control = Control::new(store.clone(), members, clock.clone(), StdRng::from_rng(&mut rng));
         let dispatcher = Arc::new(Dispatcher::new(store.clone(), raft.clone(), lease, StdRng::from_rng(&mut rng)));
+        let logs = Arc::new(LogBroker::new(raft.clone()));
         let counter_rng = StdRng::from_rng(&mut rng);
         Self {
-            access: Access::new(me.raft_id, raft.clone(), store.clone(), control.clone(), connector.clone()),
+            access: Access::new(AccessParts {
+                me: me.raft_id,
+                raft: raft.clone(),
+                store: store.clone(),
+                control: control.clone(),
+                logs: Arc::clone(&logs),
+                connector: connector.clone(),
+                tls: tls.clone(),
+            }),
             control: Arc::new(ControlDoor { raft: raft.clone(), control }),
             certificates: Arc::new(Certificates::new(store.clone(), raft.clone(), clock.clone(), counter_rng)),
             membership: Arc::new(Membership::new(store.clone(), raft.clone(), connector)),
@@ -137,6 +152,7 @@ impl Manager {
                 store: store.clone(),
                 raft: raft.clone(),
                 dispatcher: Arc::clone(&dispatcher),
+                logs: Arc::clone(&logs),
                 gossip,
                 genesis,
                 begins_anew,
@@ -144,6 +160,7 @@ impl Manager {
                 rng: Mutex::new(StdRng::from_rng(&mut rng)),
             },
             dispatcher,
+            logs,
             store,
             raft,
             tls,
@@ -162,6 +179,7 @@ impl Manager {
             .add_service(rpc::certificates_server(Arc::clone(&self.certificates)))
             .add_service(rpc::membership_server(Arc::clone(&self.membership)))
             .add_service(rpc::dispatcher_server(Arc::clone(&self.dispatcher)))
+            .add_service(rpc::log_server(Arc::clone(&self.logs)))
     }
 
     /// Runs what a manager runs until cancelled: the terms in which it leads, and its trust.

@@ -9,19 +9,21 @@
 //! Reads the swarm, nodes and services. Writes nothing by itself. Never decides whether a change is allowed.
 
 mod done;
+mod logs;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Caller, ControlRequest, ControlResponse, RaftId, ReadPoint, ServiceId, SwarmError};
 use raft::{Peer, ProposeError, Raft, RaftStatus};
-use rpc::{Connector, ControlCall, ControlClient};
+use rpc::{Connector, ControlCall, ControlClient, TlsState};
 use store::{Snapshot, Store};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::control::Control;
+use crate::logs::LogBroker;
 use crate::words::unavailable;
 use done::is_done;
 
@@ -45,15 +47,19 @@ pub struct Reading {
 
 /// Reads and writes of one manager. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Access(Arc<Parts>);
+pub struct Access(Arc<AccessParts>);
 
+/// What access to the swarm stands on.
 #[derive(Debug)]
-struct Parts {
-    me: RaftId,
-    raft: Raft,
-    store: Store,
-    control: Control,
-    connector: Connector,
+pub(crate) struct AccessParts {
+    pub(crate) me: RaftId,
+    pub(crate) raft: Raft,
+    pub(crate) store: Store,
+    pub(crate) control: Control,
+    pub(crate) logs: Arc<LogBroker>,
+    pub(crate) connector: Connector,
+    /// For connections that nothing else uses.
+    pub(crate) tls: TlsState,
 }
 
 /// What one try came to.
@@ -67,8 +73,8 @@ enum Try<T> {
 }
 
 impl Access {
-    pub(crate) fn new(me: RaftId, raft: Raft, store: Store, control: Control, connector: Connector) -> Self {
-        Self(Arc::new(Parts { me, raft, store, control, connector }))
+    pub(crate) fn new(parts: AccessParts) -> Self {
+        Self(Arc::new(parts))
     }
 
     /// A linearizable read.

@@ -16,6 +16,7 @@ mod error;
 mod id;
 mod install;
 mod issue;
+mod logs;
 mod membership;
 mod meta;
 mod mount;
@@ -46,6 +47,10 @@ pub use error::{ErrorKind, SwarmError, with_causes};
 pub use id::{ClusterId, InvalidId, NodeId, RaftId, ServiceId, SessionId, TaskId, base36_digits};
 pub use install::{InstallRequest, LeaseTerms, OnLapse, ServiceRefusal, ServiceReport, Supervision};
 pub use issue::{IssueRequest, IssueResponse, RootsRequest, RootsResponse};
+pub use logs::{
+    LogBatch, LogEntry, LogLine, LogMessage, LogOrder, LogRequest, LogSelection, LogStream, LogSubscriptionId,
+    LogTarget, TaskLogEnd, TaskLogOrder,
+};
 pub use membership::{JoinRaftRequest, JoinRaftResponse};
 pub use meta::{Meta, Version};
 pub use mount::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions};

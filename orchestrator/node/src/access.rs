@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use manager::{Access, Reading};
-use model::{Caller, ControlRequest, ControlResponse, NodeId, ServiceId, SwarmError};
+use model::{Caller, ControlRequest, ControlResponse, LogRequest, NodeId, ServiceId, SwarmError};
 
-use crate::{ManagerAccess, ManagerReachability, SwarmRead};
+use crate::{LogMessages, ManagerAccess, ManagerReachability, SwarmRead};
 
 /// Reads and writes through the proxy of this node's manager.
 #[derive(Debug, Clone)]
@@ -27,6 +27,10 @@ impl ManagerAccess for NodeManager {
 
     async fn control(&self, caller: Caller, request: ControlRequest) -> Result<ControlResponse, SwarmError> {
         self.0.control(caller, request).await
+    }
+
+    async fn logs(&self, caller: Caller, request: LogRequest) -> Result<LogMessages, SwarmError> {
+        self.0.logs(caller, request).await
     }
 }
 

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::Stream;
 use model::{
-    Availability, Caller, Cluster, ClusterId, ControlRequest, ControlResponse, ManagerPeer, Node, NodeId, Secret,
-    ServiceId, SwarmError, SwarmSpec,
+    Availability, Caller, Cluster, ClusterId, ControlRequest, ControlResponse, LogMessage, LogRequest, ManagerPeer,
+    Node, NodeId, Secret, ServiceId, SwarmError, SwarmSpec,
 };
 use store::Snapshot;
 
@@ -147,4 +149,11 @@ pub trait ManagerAccess: Debug + Send + Sync {
 
     /// Changes the swarm; returns once the change is committed and seen by [`read`](ManagerAccess::read).
     async fn control(&self, caller: Caller, request: ControlRequest) -> Result<ControlResponse, SwarmError>;
+
+    /// Reads output of tasks from all nodes, of the moment, or with `follow` until the target is gone. A change of the
+    /// leader does not end it. Dropping what is returned ends the reading.
+    async fn logs(&self, caller: Caller, request: LogRequest) -> Result<LogMessages, SwarmError>;
 }
+
+/// Output that is read: lines, and at the end what was missed, if anything was. An error is the last item.
+pub type LogMessages = Pin<Box<dyn Stream<Item = Result<LogMessage, SwarmError>> + Send>>;

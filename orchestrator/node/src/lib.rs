@@ -49,7 +49,8 @@ mod words;
 pub use api_tls::ApiTls;
 pub use disk::DiskError;
 pub use facade::{
-    InitRequest, JoinRequest, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode, SwarmRead,
+    InitRequest, JoinRequest, LogMessages, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode,
+    SwarmRead,
 };
 pub use runtime::{NodeError, NodeRuntime};
 pub use settings::{Ending, NodeSettings};

@@ -6,16 +6,20 @@
 mod containers;
 mod identity;
 mod lab_node;
+mod writing;
 
 pub use containers::{Happened, Happening, History};
 pub use identity::SwarmIdentity;
 pub use lab_node::LabNode;
+pub use writing::WritingTasks;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use agent::{Executor, RefusingExecutor};
 use model::{NodeHealth, NodeId, Role, SwarmError};
 use tokio::time::Instant;
 
@@ -56,10 +60,15 @@ impl Lab {
 
     /// A swarm of `managers` and `workers` from bootstrap files, all started at once.
     pub fn swarm(managers: usize, workers: usize) -> Self {
+        Self::swarm_with(managers, workers, |_| Arc::new(RefusingExecutor))
+    }
+
+    fn swarm_with(managers: usize, workers: usize, executor: impl Fn(usize) -> Arc<dyn Executor>) -> Self {
         let mut lab = Self::new();
         let addrs: Vec<IpAddr> = (0..managers + workers).map(|_| lab.add()).collect();
         let identity = SwarmIdentity::generate(&addrs, managers);
-        for (node, bootstrap) in lab.nodes.iter_mut().zip(&identity.bootstraps) {
+        for (number, (node, bootstrap)) in lab.nodes.iter_mut().zip(&identity.bootstraps).enumerate() {
+            node.executor = executor(number);
             node.put_bootstrap(bootstrap);
             node.start();
         }

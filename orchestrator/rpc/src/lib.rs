@@ -39,8 +39,9 @@ pub use pinned::{PinError, fetch_root};
 pub use serve::{ServeError, serve};
 pub use services::{
     AssignmentStream, Assignments, CertificatesClient, CertificatesService, ControlCall, ControlClient, ControlService,
-    DispatcherClient, DispatcherService, Endpoint, MembershipClient, MembershipService, RaftCall, RaftClient,
-    RaftReply, RaftService, Server, SessionMessages, SessionStream, certificates_server, control_server,
-    dispatcher_server, membership_server, raft_server,
+    DispatcherClient, DispatcherService, Endpoint, LogCall, LogClient, LogMessageStream, LogOrderStream, LogOrders,
+    LogService, MembershipClient, MembershipService, RaftCall, RaftClient, RaftReply, RaftService, Server,
+    SessionMessages, SessionStream, certificates_server, control_server, dispatcher_server, log_server,
+    membership_server, raft_server,
 };
 pub use status::{from_status, is_answer, leader_of, not_leader, to_status};

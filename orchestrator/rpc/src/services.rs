@@ -6,6 +6,7 @@
 mod certificates;
 mod control;
 mod dispatcher;
+mod logs;
 mod membership;
 mod raft;
 
@@ -34,6 +35,7 @@ pub use dispatcher::{
     AssignmentStream, Assignments, DispatcherClient, DispatcherService, SessionMessages, SessionStream,
     dispatcher_server,
 };
+pub use logs::{LogCall, LogClient, LogMessageStream, LogOrderStream, LogOrders, LogService, log_server};
 pub use membership::{MembershipClient, MembershipService, membership_server};
 pub use raft::{RaftCall, RaftClient, RaftReply, RaftService, raft_server};
 

@@ -10,8 +10,9 @@ use ca::{Authority, KeyPair, NodeSubject};
 use jiff::Timestamp;
 use model::{
     AssignmentsMessage, AssignmentsRequest, ClusterId, ControlResponse, HeartbeatRequest, HeartbeatResponse,
-    IssueRequest, IssueResponse, JoinRaftRequest, JoinRaftResponse, NodeId, RaftId, ReadPoint, Role, RootsResponse,
-    SessionId, SessionMessage, SessionRequest, SwarmError, TaskReports,
+    IssueRequest, IssueResponse, JoinRaftRequest, JoinRaftResponse, LogBatch, LogEntry, LogLine, LogMessage, LogOrder,
+    LogStream, LogSubscriptionId, NodeId, RaftId, ReadPoint, Role, RootsResponse, SessionId, SessionMessage,
+    SessionRequest, SwarmError, TaskLogOrder, TaskReports,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -22,8 +23,9 @@ use tonic::service::Routes;
 
 use crate::{
     AssignmentStream, CertificatesService, Channel, Connector, ControlCall, ControlService, DispatcherService,
-    Identity, MembershipService, PeerIdentity, RaftCall, RaftClient, RaftReply, RaftService, SessionStream, TlsState,
-    Trust, certificates_server, control_server, dispatcher_server, membership_server, raft_server, serve,
+    Identity, LogCall, LogMessageStream, LogOrderStream, LogService, MembershipService, PeerIdentity, RaftCall,
+    RaftClient, RaftReply, RaftService, SessionStream, TlsState, Trust, certificates_server, control_server,
+    dispatcher_server, log_server, membership_server, raft_server, serve,
 };
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
@@ -119,6 +121,7 @@ impl TestManager {
             .add_service(control_server(Arc::clone(&desk)))
             .add_service(membership_server(Arc::clone(&desk)))
             .add_service(certificates_server(Arc::clone(&desk)))
+            .add_service(log_server(Arc::clone(&desk)))
             .add_service(dispatcher_server(desk));
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -232,6 +235,48 @@ impl DispatcherService for Desk {
 
     async fn report_tasks(&self, _: PeerIdentity, _: TaskReports) -> Result<(), Status> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl LogService for Desk {
+    async fn listen(&self, caller: PeerIdentity) -> Result<LogOrderStream, Status> {
+        // Who asks is what the certificate says.
+        let task =
+            TaskLogOrder { task: caller.node_id.as_str().parse().expect("ids have one form"), tail: None, since: None };
+        let order = LogOrder::Read {
+            subscription: LogSubscriptionId(7),
+            listening: 1,
+            follow: true,
+            stdout: true,
+            stderr: true,
+            tasks: vec![task],
+        };
+        let stream = futures_util::stream::once(async { Ok(order) });
+        Ok(Box::pin(futures_util::StreamExt::chain(stream, futures_util::stream::pending())))
+    }
+
+    async fn publish(&self, _: PeerIdentity, batch: LogBatch) -> Result<(), Status> {
+        if batch.subscription == LogSubscriptionId(7) {
+            return Ok(());
+        }
+        Err(crate::to_status(SwarmError::not_found("nobody reads this any more")))
+    }
+
+    async fn read(&self, _: PeerIdentity, _: LogCall) -> Result<LogMessageStream, Status> {
+        // Without end, and as fast as it is taken.
+        Ok(Box::pin(futures_util::stream::repeat_with(|| Ok(LogMessage::Lines(vec![log_line()])))))
+    }
+}
+
+/// A line of 16 KiB.
+pub(crate) fn log_line() -> LogLine {
+    let id = "aaaaaaaaaaaaaaaaaaaaaaaa1";
+    LogLine {
+        node: id.parse().expect("an id"),
+        service: id.parse().expect("an id"),
+        task: id.parse().expect("an id"),
+        entry: LogEntry { time: Timestamp::UNIX_EPOCH, stream: LogStream::Stderr, text: "é".repeat(8 << 10) },
     }
 }
 

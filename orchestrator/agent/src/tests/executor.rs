@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use model::{ContainerStatus, PortConfig, SwarmError, Task, TaskId};
+use futures_util::stream;
+use model::{ContainerStatus, LogEntry, PortConfig, SwarmError, Task, TaskId};
 use tokio::sync::watch;
 
-use crate::{Controller, Executor, KeptTask, TaskFailure, TaskKeeper};
+use crate::{Controller, Executor, KeptTask, LogQuery, TaskFailure, TaskKeeper, TaskLog};
 
 /// How a container is, and how it is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) enum Container {
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     containers: Mutex<BTreeMap<TaskId, watch::Sender<Container>>>,
+    /// What each has written.
+    written: Mutex<BTreeMap<TaskId, watch::Sender<Vec<LogEntry>>>>,
     /// What preparing fails with.
     pub(super) refusal: Mutex<Option<TaskFailure>>,
     /// What was done, in order.
@@ -32,6 +35,11 @@ impl Machine {
     pub(super) fn container(&self, task: &TaskId) -> watch::Sender<Container> {
         let mut containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner);
         containers.entry(task.clone()).or_insert_with(|| watch::Sender::new(Container::None)).clone()
+    }
+
+    pub(super) fn written(&self, task: &TaskId) -> watch::Sender<Vec<LogEntry>> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.entry(task.clone()).or_default().clone()
     }
 
     fn note(&self, what: &'static str) {
@@ -45,7 +53,8 @@ pub(super) struct MachineExecutor(pub(super) Arc<Machine>);
 
 impl Executor for MachineExecutor {
     fn controller(&self, task: &Task) -> Arc<dyn Controller> {
-        Arc::new(MachineController { machine: Arc::clone(&self.0), container: self.0.container(&task.id) })
+        let (container, written) = (self.0.container(&task.id), self.0.written(&task.id));
+        Arc::new(MachineController { machine: Arc::clone(&self.0), container, written })
     }
 }
 
@@ -53,6 +62,7 @@ impl Executor for MachineExecutor {
 struct MachineController {
     machine: Arc<Machine>,
     container: watch::Sender<Container>,
+    written: watch::Sender<Vec<LogEntry>>,
 }
 
 #[async_trait]
@@ -109,6 +119,37 @@ impl Controller for MachineController {
             Container::Ended(code) => Some(status(code)),
         };
         (status, Vec::new())
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<TaskLog, TaskFailure> {
+        let (mut container, mut written) = (self.container.subscribe(), self.written.subscribe());
+        let is_unstarted = |container: &Container| *container == Container::Made;
+        if query.follow {
+            container.wait_for(|container| !is_unstarted(container)).await.expect("the sender lives as long as this");
+        }
+        let length = written.borrow_and_update().len();
+        let first = query.tail.map_or(0, |tail| length - length.min(usize::try_from(tail).unwrap()));
+        let reading = (first, container, written);
+        Ok(Box::pin(stream::unfold(reading, move |(mut at, mut container, mut written)| async move {
+            loop {
+                let is_over = !query.follow || *container.borrow_and_update() != Container::Running;
+                let entry = written.borrow_and_update().get(at).cloned();
+                if let Some(entry) = entry {
+                    at += 1;
+                    if query.since.is_none_or(|since| entry.time >= since) {
+                        return Some((Ok(entry), (at, container, written)));
+                    }
+                    continue;
+                }
+                if is_over {
+                    return None;
+                }
+                tokio::select! {
+                    changed = written.changed() => changed.ok()?,
+                    changed = container.changed() => changed.ok()?,
+                }
+            }
+        })))
     }
 }
 

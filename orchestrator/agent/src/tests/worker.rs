@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::executor::{Container, Machine, MachineExecutor, MemoryKeeper};
 use crate::TaskFailure;
+use crate::controllers::Controllers;
 use crate::statuses::Statuses;
 use crate::worker::{MESSAGES, Worker};
 
@@ -42,6 +43,7 @@ impl Bench {
         let worker = Worker {
             executor: Arc::new(MachineExecutor(Arc::clone(&machine))),
             keeper: Arc::<MemoryKeeper>::clone(&keeper),
+            controllers: Arc::new(Controllers::new()),
             statuses: Arc::clone(&statuses),
             messages,
             clock: Arc::new(|| Timestamp::UNIX_EPOCH),

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_logs;
+#[cfg(test)]
 mod cli_services;
 #[cfg(test)]
 mod clients;
@@ -20,6 +22,8 @@ mod images_by_client;
 mod images_of_registry;
 #[cfg(test)]
 mod lease;
+#[cfg(test)]
+mod logs;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]

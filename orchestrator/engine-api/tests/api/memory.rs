@@ -1,6 +1,7 @@
 //! A swarm in memory, as one node sees it: it keeps versions, roles and refusals, and nothing else. Services are kept by
 //! a real store, under the managers' own rules.
 
+mod logs;
 mod nodes;
 mod secrets;
 mod work;
@@ -11,17 +12,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use ca::{Authority, JoinToken, UnlockKey};
 use jiff::Timestamp;
+use logs::Written;
 use manager::LoneControl;
 use model::{
     Caller, Cluster, ClusterState, ControlRequest, ControlResponse, EngineDescription, ErrorKind, JoinSecrets,
-    ManagerPeer, Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus, Platform, RaftId,
-    RaftMember, Resources, Role, RootCa, Secret, ServiceId, SwarmError, SwarmSpec, TlsInfo, Version,
+    LogRequest, ManagerPeer, Meta, Node, NodeDescription, NodeHealth, NodeId, NodeSpec, NodeState, NodeStatus,
+    Platform, RaftId, RaftMember, Resources, Role, RootCa, Secret, ServiceId, SwarmError, SwarmSpec, TlsInfo, Version,
 };
 use node::{
-    InitRequest, JoinRequest, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode, SwarmRead,
+    InitRequest, JoinRequest, LogMessages, ManagerAccess, ManagerReachability, NodeView, SwarmCondition, SwarmNode,
+    SwarmRead,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tokio::sync::watch;
 use work::is_of_services;
 
 const OUTSIDE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect \
@@ -53,6 +57,7 @@ struct State {
     nodes: BTreeMap<NodeId, Node>,
     callers: Vec<Caller>,
     work: Arc<LoneControl>,
+    written: watch::Sender<Written>,
 }
 
 /// The id of the n-th node: `node-1` has the first.
@@ -72,6 +77,7 @@ impl MemoryNode {
             nodes: BTreeMap::new(),
             callers: Vec::new(),
             work: Arc::new(LoneControl::start(StdRng::seed_from_u64(1))),
+            written: watch::Sender::default(),
         }))))
     }
 
@@ -377,5 +383,11 @@ impl ManagerAccess for MemoryNode {
             }
         }
         Ok(ControlResponse::Done)
+    }
+
+    async fn logs(&self, caller: Caller, request: LogRequest) -> Result<LogMessages, SwarmError> {
+        let mut state = self.state();
+        state.callers.push(caller);
+        Ok(logs::read(state.written.subscribe(), request))
     }
 }

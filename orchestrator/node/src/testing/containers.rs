@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agent::{Controller, Executor, TaskFailure};
+use agent::{Controller, Executor, LogQuery, TaskFailure, TaskLog};
 use async_trait::async_trait;
+use futures_util::stream;
 use model::{ContainerStatus, PortConfig, ServiceId, Task, TaskId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -216,6 +217,10 @@ impl Controller for MachineController {
             Phase::Ended(code) => status(code),
         };
         (status, Vec::new())
+    }
+
+    async fn logs(&self, _: LogQuery) -> Result<TaskLog, TaskFailure> {
+        Ok(Box::pin(stream::empty()))
     }
 }
 

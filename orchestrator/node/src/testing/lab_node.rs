@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 
+use agent::Executor;
 use engine::{Engine, EngineSettings};
 use model::{Bootstrap, Caller, ControlRequest, ControlResponse, Node, NodeId, NodeSpec, Secret, SwarmError};
 use raft::RaftSettings;
@@ -32,8 +33,9 @@ pub struct LabNode {
     pub hostname: String,
     /// Its address.
     pub addr: IpAddr,
+    /// Runs its tasks.
+    pub(super) executor: Arc<dyn Executor>,
     directory: TempDir,
-    machine: Arc<Machine>,
     running: Option<Running>,
     thaw: Option<std_mpsc::Sender<()>>,
 }
@@ -61,8 +63,8 @@ impl LabNode {
         for part in ["data", "run"] {
             fs::create_dir(directory.path().join(part)).expect("a new directory is empty");
         }
-        let machine = Machine::new(hostname.clone(), history);
-        Self { hostname, addr, directory, machine, running: None, thaw: None }
+        let executor: Arc<dyn Executor> = Arc::new(MachineExecutor(Machine::new(hostname.clone(), history)));
+        Self { hostname, addr, executor, directory, running: None, thaw: None }
     }
 
     /// Where the node keeps its state.
@@ -94,8 +96,7 @@ impl LabNode {
         let (ending, stop) = (Ending::default(), CancellationToken::new());
         let (kill, killed) = oneshot::channel();
         let (hostname, data_dir, run_dir) = (self.hostname.clone(), self.data_dir(), self.run_dir());
-        let (told, token) = (ending.clone(), stop.clone());
-        let executor = Arc::new(MachineExecutor(Arc::clone(&self.machine)));
+        let (told, token, executor) = (ending.clone(), stop.clone(), Arc::clone(&self.executor));
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
@@ -351,7 +352,7 @@ impl LabNode {
     }
 
     /// Runs a call where the node runs, so that what the call starts ends with the node.
-    async fn on_its_own_thread<T: Send + 'static>(
+    pub(super) async fn on_its_own_thread<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T, SwarmError>> + Send + 'static,
     ) -> Result<T, SwarmError> {

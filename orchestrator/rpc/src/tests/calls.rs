@@ -1,24 +1,28 @@
 //! What reaches the services, what is refused on the way, and what comes back.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ca::JoinToken;
+use jiff::Timestamp;
 use model::{
-    Availability, Caller, ControlRequest, ErrorKind, HeartbeatRequest, IssueRequest, JoinRaftRequest, RaftId, Role,
-    Secret, SessionId, SwarmError,
+    Availability, Caller, ControlRequest, ErrorKind, HeartbeatRequest, IssueRequest, JoinRaftRequest, LogBatch,
+    LogMessage, LogOrder, LogRequest, LogSelection, LogSubscriptionId, LogTarget, RaftId, Role, Secret, SessionId,
+    SwarmError, TaskLogEnd,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use crate::testing::{
-    REFUSED, SLOW, TestManager, TestSwarm, channel, echo, long_message, new_node_id, session_request,
+    REFUSED, SLOW, TestManager, TestSwarm, channel, echo, log_line, long_message, new_node_id, session_request,
 };
 use crate::{
-    CertificatesClient, Channel, Connector, ControlCall, ControlClient, DispatcherClient, MAX_MESSAGE_SIZE,
-    MembershipClient, PinError, RaftCall, RaftClient, TlsState, fetch_root, from_status, is_answer, leader_of,
+    CertificatesClient, Channel, Connector, ControlCall, ControlClient, DispatcherClient, LogCall, LogClient,
+    MAX_MESSAGE_SIZE, MembershipClient, PinError, RaftCall, RaftClient, TlsState, fetch_root, from_status, is_answer,
+    leader_of,
 };
 
 fn heartbeat() -> HeartbeatRequest {
@@ -39,6 +43,23 @@ fn control_call() -> ControlCall {
         caller: Caller::Client { name: "alice".to_owned() },
         request: ControlRequest::RemoveNode { id: new_node_id(), force: false },
     }
+}
+
+fn log_batch(subscription: u64) -> LogBatch {
+    let line = log_line();
+    LogBatch {
+        subscription: LogSubscriptionId(subscription),
+        listening: 1,
+        entries: vec![(line.task.clone(), line.entry)],
+        ended: vec![TaskLogEnd { task: line.task, error: Some("gone".to_owned()) }],
+    }
+}
+
+fn log_call() -> LogCall {
+    let selection = LogSelection { follow: true, stdout: true, stderr: true, tail: Some(5), since: None };
+    let seen = BTreeMap::from([(log_line().task, Timestamp::UNIX_EPOCH)]);
+    let request = LogRequest { target: LogTarget::Task(log_line().task), selection, seen };
+    LogCall { caller: Caller::Client { name: "alice".to_owned() }, request }
 }
 
 fn issue_request() -> IssueRequest {
@@ -66,6 +87,9 @@ async fn answers(channel: &Channel) -> Vec<(&'static str, Option<Code>)> {
         ("leave", refusal(membership.leave().await.err())),
         ("session", refusal(dispatcher.session(session_request()).await.err())),
         ("heartbeat", refusal(dispatcher.heartbeat(heartbeat()).await.err())),
+        ("listen", refusal(LogClient::new(channel.clone()).listen().await.err())),
+        ("publish", refusal(LogClient::new(channel.clone()).publish(log_batch(1)).await.err())),
+        ("read", refusal(LogClient::new(channel.clone()).read(log_call()).await.err())),
         ("roots", refusal(certificates.roots().await.err())),
         ("issue", refusal(certificates.issue(issue_request()).await.err())),
     ]
@@ -89,6 +113,9 @@ async fn each_method_is_for_the_role_it_is_meant_for() {
         ("leave", [None, denied, unknown]),
         ("session", [None, None, unknown]),
         ("heartbeat", [None, None, unknown]),
+        ("listen", [None, None, unknown]),
+        ("publish", [None, None, unknown]),
+        ("read", [None, denied, unknown]),
         ("roots", [None, None, None]),
         ("issue", [None, None, None]),
     ];
@@ -277,4 +304,46 @@ async fn guests_are_few_and_do_not_keep_nodes_out() {
         }
     };
     timeout(Duration::from_secs(5), freed).await.expect("a place becomes free");
+}
+
+#[tokio::test]
+async fn orders_batches_and_lines_of_logs_cross_the_wire_whole() {
+    let swarm = TestSwarm::new();
+    let manager = swarm.manager().await;
+    let (node_id, tls) = swarm.node(Role::Manager);
+    let client = LogClient::new(channel(&tls, manager.addr));
+
+    let order = client.listen().await.expect("it listens").message().await.expect("an order comes");
+    let message = client.read(log_call()).await.expect("it reads").message().await.expect("a message comes");
+    let taken = client.publish(log_batch(7)).await;
+    let refused = client.publish(log_batch(8)).await.expect_err("nobody reads");
+
+    let Some(LogOrder::Read { tasks, .. }) = order else { panic!("{order:?}") };
+    assert_eq!(tasks[0].task.as_str(), node_id.as_str());
+    assert_eq!(message, Some(LogMessage::Lines(vec![log_line()])));
+    assert!(taken.is_ok(), "{taken:?}");
+    assert_eq!(from_status(&refused).kind, ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn logs_that_nobody_takes_hold_up_no_other_connection_to_the_same_manager() {
+    let swarm = TestSwarm::new();
+    let manager = swarm.manager().await;
+    let (_, tls) = swarm.node(Role::Manager);
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        let client = LogClient::new(Connector::new(tls.clone()).channel(manager.addr, None));
+        unread.push(client.read(log_call()).await.expect("it reads"));
+    }
+
+    let others = Connector::new(tls).channel(manager.addr, None);
+    for _ in 0..20 {
+        let answer = timeout(Duration::from_secs(5), echo(&others, "hello")).await.expect("it is not held up");
+        assert_eq!(answer.expect("an answer"), "hello");
+    }
+
+    // What waits is still whole.
+    for messages in &mut unread {
+        assert_eq!(messages.message().await.expect("a message"), Some(LogMessage::Lines(vec![log_line()])));
+    }
 }

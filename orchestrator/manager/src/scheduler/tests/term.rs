@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::dispatcher::Dispatcher;
 use crate::leader::Leader;
+use crate::logs::LogBroker;
 use crate::testing::genesis;
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -83,6 +84,7 @@ async fn a_leader_schedules_and_takes_tasks_from_nodes_that_change() {
         store: store.clone(),
         raft: raft.clone(),
         dispatcher: Arc::new(Dispatcher::new(store.clone(), raft.clone(), lease, StdRng::seed_from_u64(3))),
+        logs: Arc::new(LogBroker::new(raft.clone())),
         gossip: view,
         genesis: Some(genesis),
         begins_anew: false,
