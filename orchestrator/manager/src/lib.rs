@@ -26,6 +26,7 @@ mod control;
 mod dispatcher;
 mod enforcer;
 mod former;
+mod image_guide;
 mod leader;
 mod logs;
 #[cfg(any(test, feature = "testing"))]
@@ -76,6 +77,7 @@ use certificates::Certificates;
 use consensus::Consensus;
 use control::Control;
 use dispatcher::Dispatcher;
+use image_guide::ImageGuide;
 use leader::Leader;
 use logs::LogBroker;
 use members::RaftMembers;
@@ -121,6 +123,7 @@ pub struct Manager {
     membership: Arc<Membership>,
     dispatcher: Arc<Dispatcher>,
     logs: Arc<LogBroker>,
+    image_guide: Arc<ImageGuide>,
     leader: Leader,
 }
 
@@ -146,6 +149,7 @@ impl Manager {
             }),
             control: Arc::new(ControlDoor { raft: raft.clone(), control }),
             certificates: Arc::new(Certificates::new(store.clone(), raft.clone(), clock.clone(), counter_rng)),
+            image_guide: Arc::new(ImageGuide::new(store.clone(), raft.clone())),
             membership: Arc::new(Membership::new(store.clone(), raft.clone(), connector)),
             leader: Leader {
                 me,
@@ -180,6 +184,7 @@ impl Manager {
             .add_service(rpc::membership_server(Arc::clone(&self.membership)))
             .add_service(rpc::dispatcher_server(Arc::clone(&self.dispatcher)))
             .add_service(rpc::log_server(Arc::clone(&self.logs)))
+            .add_service(rpc::image_guide_server(Arc::clone(&self.image_guide)))
     }
 
     /// Runs what a manager runs until cancelled: the terms in which it leads, and its trust.

@@ -14,6 +14,7 @@ mod control;
 mod dispatch;
 mod error;
 mod id;
+mod images;
 mod install;
 mod issue;
 mod logs;
@@ -45,6 +46,9 @@ pub use control::{Caller, ControlRequest, ControlResponse, ReadPoint, RegistryAu
 pub use dispatch::{HeartbeatRequest, HeartbeatResponse, ManagerPeer, SessionMessage, SessionRequest, milliseconds};
 pub use error::{ErrorKind, SwarmError, with_causes};
 pub use id::{ClusterId, InvalidId, NodeId, RaftId, ServiceId, SessionId, TaskId, base36_digits};
+pub use images::{
+    BlobRequest, FindImage, ImageGrant, ImageGrantRequest, ImageOffer, ImageSources, ImageSourcesRequest,
+};
 pub use install::{InstallRequest, LeaseTerms, OnLapse, ServiceRefusal, ServiceReport, Supervision};
 pub use issue::{IssueRequest, IssueResponse, RootsRequest, RootsResponse};
 pub use logs::{
@@ -75,7 +79,7 @@ pub use validate::{is_valid_name, parse_cidr, validate_service_spec, validate_sw
 
 /// Control traffic between nodes: raft, dispatcher, certificates (2377/tcp, as in Docker).
 pub const CONTROL_PORT: u16 = 2377;
-/// Gossip between nodes (7946/tcp and udp, as in Docker).
+/// Gossip between nodes (udp), and images from node to node (tcp): 7946, as in Docker.
 pub const GOSSIP_PORT: u16 = 7946;
 /// VXLAN between nodes (4789/udp, RFC 7348).
 pub const DATA_PATH_PORT: u16 = 4789;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use agent::{Executor, RefusingExecutor};
+use agent::Executor;
 use model::{NodeHealth, NodeId, Role, SwarmError};
 use tokio::time::Instant;
 
@@ -60,15 +60,18 @@ impl Lab {
 
     /// A swarm of `managers` and `workers` from bootstrap files, all started at once.
     pub fn swarm(managers: usize, workers: usize) -> Self {
-        Self::swarm_with(managers, workers, |_| Arc::new(RefusingExecutor))
+        Self::swarm_with(managers, workers, |_| None)
     }
 
-    fn swarm_with(managers: usize, workers: usize, executor: impl Fn(usize) -> Arc<dyn Executor>) -> Self {
+    /// A swarm of which some nodes, by their index, run their tasks by means of their own.
+    fn swarm_with(managers: usize, workers: usize, executor: impl Fn(usize) -> Option<Arc<dyn Executor>>) -> Self {
         let mut lab = Self::new();
         let addrs: Vec<IpAddr> = (0..managers + workers).map(|_| lab.add()).collect();
         let identity = SwarmIdentity::generate(&addrs, managers);
         for (number, (node, bootstrap)) in lab.nodes.iter_mut().zip(&identity.bootstraps).enumerate() {
-            node.executor = executor(number);
+            if let Some(executor) = executor(number) {
+                node.executor = executor;
+            }
             node.put_bootstrap(bootstrap);
             node.start();
         }

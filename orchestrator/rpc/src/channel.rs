@@ -1,4 +1,4 @@
-//! Channels to managers: one connection an address, made when needed, shared by all callers, dropped when it is dead.
+//! Channels to managers, and to members for images: one connection an address, made when needed, shared by all callers, dropped when it is dead.
 //!
 //! ```text
 //! Idle ──call──> Connecting ──ok──> Ready ──broken, frozen, no longer trusted, own identity renewed──> Idle
@@ -31,7 +31,7 @@ use tonic::body::Body;
 use tower::Service;
 use tracing::debug;
 
-use crate::connect::{ConnectError, Secured, connect};
+use crate::connect::{ConnectError, Party, Secured, connect};
 use crate::identity::TlsState;
 use crate::peer::remaining_life;
 use crate::tasks::{Tasks, WeakTasks};
@@ -49,8 +49,8 @@ pub struct Connector {
     channels: Arc<Mutex<HashMap<Target, Channel>>>,
 }
 
-/// An address, and the node expected there.
-type Target = (SocketAddr, Option<NodeId>);
+/// An address, and who is expected there.
+type Target = (SocketAddr, Party);
 
 impl Connector {
     /// A connector that uses the identity and trust of the moment.
@@ -60,8 +60,17 @@ impl Connector {
 
     /// The channel to a manager; with `expected`, it leads to this node or nowhere. Connects at the first call.
     pub fn channel(&self, addr: SocketAddr, expected: Option<NodeId>) -> Channel {
+        self.channel_to(addr, Party::Manager(expected))
+    }
+
+    /// The channel to a member, manager or not; it leads to this node or nowhere. Connects at the first call.
+    pub fn member(&self, addr: SocketAddr, node: NodeId) -> Channel {
+        self.channel_to(addr, Party::Member(node))
+    }
+
+    fn channel_to(&self, addr: SocketAddr, party: Party) -> Channel {
         let mut channels = lock(&self.channels);
-        let key = (addr, expected);
+        let key = (addr, party);
         if let Some(channel) = channels.get(&key) {
             return channel.clone();
         }
@@ -78,13 +87,13 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// A way to one manager. Clones share the connection, which ends with the last of them.
+/// A way to one node. Clones share the connection, which ends with the last of them.
 #[derive(Clone)]
 pub struct Channel(Arc<Shared>);
 
 struct Shared {
     addr: SocketAddr,
-    expected: Option<NodeId>,
+    party: Party,
     tls: TlsState,
     slot: Arc<Mutex<Slot>>,
     tasks: Tasks,
@@ -106,12 +115,12 @@ struct Link {
 }
 
 impl Channel {
-    fn new(addr: SocketAddr, expected: Option<NodeId>, tls: TlsState) -> Self {
+    fn new(addr: SocketAddr, party: Party, tls: TlsState) -> Self {
         let slot = Arc::new(Mutex::new(Slot::Idle));
-        Self(Arc::new(Shared { addr, expected, tls, slot, tasks: Tasks::default() }))
+        Self(Arc::new(Shared { addr, party, tls, slot, tasks: Tasks::default() }))
     }
 
-    /// The address of the manager.
+    /// The address of the node.
     pub fn addr(&self) -> SocketAddr {
         self.0.addr
     }
@@ -169,7 +178,7 @@ impl Channel {
         let (report, attempt) = watch::channel(None);
         let driver = Driver {
             addr: self.0.addr,
-            expected: self.0.expected.clone(),
+            party: self.0.party.clone(),
             changes: self.0.tls.subscribe(),
             slot: Arc::clone(&self.0.slot),
         };
@@ -218,7 +227,7 @@ impl Link {
 /// What one attempt, and the connection it makes, needs to know.
 struct Driver {
     addr: SocketAddr,
-    expected: Option<NodeId>,
+    party: Party,
     changes: watch::Receiver<Arc<Snapshot>>,
     slot: Arc<Mutex<Slot>>,
 }
@@ -250,7 +259,7 @@ impl Driver {
                 let error = result.err().map(|error| with_causes(&error));
                 debug!(addr = %self.addr, error, "connection ended");
             }
-            () = distrusted(&mut self.changes, |verifier| verifier.still_trusts_server(&chain)) => {
+            () = distrusted(&mut self.changes, |verifier| verifier.still_trusts_server(&chain, &self.party)) => {
                 debug!(addr = %self.addr, "connection ended: its peer is no longer trusted");
             }
             () = tokio::time::sleep(life) => {
@@ -262,7 +271,7 @@ impl Driver {
     async fn open(&self, snapshot: &Snapshot, tasks: WeakTasks) -> Result<Opened, ConnectError> {
         let failed = |error: io::Error| ConnectError::Handshake { addr: self.addr, source: Arc::new(error) };
         let Secured { stream, chain } =
-            connect(self.addr, self.expected.as_ref(), Arc::clone(&snapshot.client)).await?;
+            connect(self.addr, &self.party, Arc::clone(snapshot.client(&self.party))).await?;
         let life = remaining_life(&chain).map_err(|error| failed(io::Error::other(error)))?;
         let (sender, connection) = http2::Builder::new(tasks)
             .timer(TokioTimer::new())

@@ -1,4 +1,4 @@
-//! One connection to a manager: TCP, TLS, and the question whether it is the right one.
+//! One connection to a node: TCP, TLS, and the question whether it is the right one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::NodeId;
 use rustls::ClientConfig;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,7 +20,34 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long TLS may take: a frozen process still completes TCP, while a busy one needs time for its signature.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why there is no connection to a manager.
+/// Who is expected at an address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
+    /// A manager: this one, or any.
+    Manager(Option<NodeId>),
+    /// This node, whatever its role.
+    Member(NodeId),
+}
+
+impl Party {
+    /// The node that must answer, where it is known.
+    fn node(&self) -> Option<&NodeId> {
+        match self {
+            Self::Manager(node) => node.as_ref(),
+            Self::Member(node) => Some(node),
+        }
+    }
+
+    /// The name that the certificate must carry.
+    pub(crate) fn server_name(&self) -> Result<ServerName<'static>, InvalidDnsNameError> {
+        match self {
+            Self::Manager(_) => ServerName::try_from(MANAGER_NAME),
+            Self::Member(node) => ServerName::try_from(node.to_string()),
+        }
+    }
+}
+
+/// Why there is no connection to a node.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
     /// Nothing answers, or something refuses.
@@ -71,13 +98,13 @@ pub(crate) struct Secured {
     pub(crate) chain: Vec<CertificateDer<'static>>,
 }
 
-/// Connects to a manager and checks it; with `expected`, that it is this very node.
+/// Connects to a node and checks it; where it is known which one is expected, that it is this very node.
 pub(crate) async fn connect(
     addr: SocketAddr,
-    expected: Option<&NodeId>,
+    party: &Party,
     config: Arc<ClientConfig>,
 ) -> Result<Secured, ConnectError> {
-    let stream = handshake(addr, config).await?;
+    let stream = handshake(addr, party, config).await?;
     let chain: Vec<_> = stream
         .get_ref()
         .1
@@ -87,7 +114,7 @@ pub(crate) async fn connect(
         .cloned()
         .map(CertificateDer::into_owned)
         .collect();
-    if let Some(expected) = expected {
+    if let Some(expected) = party.node() {
         let found = PeerIdentity::of_chain(&chain)
             .map_err(|error| ConnectError::Handshake { addr, source: Arc::new(io::Error::other(error)) })?;
         if found.node_id != *expected {
@@ -100,16 +127,18 @@ pub(crate) async fn connect(
 /// Connects and lets the verifier of the configuration judge the certificate.
 pub(crate) async fn handshake(
     addr: SocketAddr,
+    party: &Party,
     config: Arc<ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let failed = |source: io::Error| ConnectError::Handshake { addr, source: Arc::new(source) };
+    let name = party.server_name().map_err(|error| failed(io::Error::other(error)))?;
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr))
         .await
         .map_err(|_| ConnectError::TimedOut { addr })?
         .map_err(|source| ConnectError::Unreachable { addr, source: Arc::new(source) })?;
     stream.set_nodelay(true).map_err(|source| ConnectError::Unreachable { addr, source: Arc::new(source) })?;
-    let name = ServerName::try_from(MANAGER_NAME).expect("a constant name is valid");
     tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsConnector::from(config).connect(name, stream))
         .await
         .map_err(|_| ConnectError::TimedOut { addr })?
-        .map_err(|source| ConnectError::Handshake { addr, source: Arc::new(source) })
+        .map_err(failed)
 }

@@ -1,4 +1,4 @@
-//! How nodes talk: mutual TLS on 2377/tcp, the peer's identity at every call, one client and one server a service.
+//! How nodes talk: mutual TLS on 2377/tcp, and on 7946/tcp for images, the peer's identity at every call, one client and one server a service.
 //!
 //! ```text
 //! RaftClient … DispatcherClient          raft_server … dispatcher_server     services/: one file each
@@ -8,7 +8,8 @@
 //!                          TlsState: own certificate, roots (a set), removed nodes; read at each handshake
 //! ```
 //!
-//! Rules kept here: nobody is trusted but by the swarm's roots; a server on 2377 is a manager; a certificate that is
+//! Rules kept here: nobody is trusted but by the swarm's roots; a server on 2377 is a manager, one
+//! on 7946 the very node that is asked for; a certificate that is
 //! presented and not the swarm's ends the handshake; a connection lives no longer than the trust in its peer.
 //! Deliberately absent: retries (the caller knows what may run twice) and name resolution (nodes have addresses).
 
@@ -38,10 +39,11 @@ pub use peer::{PeerIdentity, peer};
 pub use pinned::{PinError, fetch_root};
 pub use serve::{ServeError, serve};
 pub use services::{
-    AssignmentStream, Assignments, CertificatesClient, CertificatesService, ControlCall, ControlClient, ControlService,
-    DispatcherClient, DispatcherService, Endpoint, LogCall, LogClient, LogMessageStream, LogOrderStream, LogOrders,
+    AssignmentStream, Assignments, BlobPiece, BlobPieces, BlobStream, CertificatesClient, CertificatesService,
+    ControlCall, ControlClient, ControlService, DispatcherClient, DispatcherService, Endpoint, ImageGuideClient,
+    ImageGuideService, ImagesClient, ImagesService, LogCall, LogClient, LogMessageStream, LogOrderStream, LogOrders,
     LogService, MembershipClient, MembershipService, RaftCall, RaftClient, RaftReply, RaftService, Server,
-    SessionMessages, SessionStream, certificates_server, control_server, dispatcher_server, log_server,
-    membership_server, raft_server,
+    SessionMessages, SessionStream, certificates_server, control_server, dispatcher_server, image_guide_server,
+    images_server, log_server, membership_server, raft_server,
 };
 pub use status::{from_status, is_answer, leader_of, not_leader, to_status};

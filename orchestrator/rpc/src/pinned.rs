@@ -19,7 +19,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tonic::{Request, Status};
 
 use crate::codec::{ClientCodec, encode};
-use crate::connect::{ConnectError, handshake};
+use crate::connect::{ConnectError, Party, handshake};
 use crate::tasks::Tasks;
 use crate::tls::{ALPN, provider};
 
@@ -64,8 +64,8 @@ pub async fn fetch_root(addr: SocketAddr, token: &JoinToken) -> Result<String, P
 
 async fn ask(addr: SocketAddr) -> Result<Vec<String>, PinError> {
     let failed = |status: Status| PinError::Ask { addr, source: Box::new(status) };
-    let stream =
-        handshake(addr, stranger_config().map_err(|error| failed(Status::internal(error.to_string())))?).await?;
+    let config = stranger_config().map_err(|error| failed(Status::internal(error.to_string())))?;
+    let stream = handshake(addr, &Party::Manager(None), config).await?;
     let tasks = Tasks::default();
     let (sender, connection) = http2::Builder::new(tasks.weak())
         .handshake(TokioIo::new(stream))

@@ -6,6 +6,8 @@
 mod certificates;
 mod control;
 mod dispatcher;
+mod image_guide;
+mod images;
 mod logs;
 mod membership;
 mod raft;
@@ -35,6 +37,8 @@ pub use dispatcher::{
     AssignmentStream, Assignments, DispatcherClient, DispatcherService, SessionMessages, SessionStream,
     dispatcher_server,
 };
+pub use image_guide::{ImageGuideClient, ImageGuideService, image_guide_server};
+pub use images::{BlobPiece, BlobPieces, BlobStream, ImagesClient, ImagesService, images_server};
 pub use logs::{LogCall, LogClient, LogMessageStream, LogOrderStream, LogOrders, LogService, log_server};
 pub use membership::{MembershipClient, MembershipService, membership_server};
 pub use raft::{RaftCall, RaftClient, RaftReply, RaftService, raft_server};

@@ -1,7 +1,7 @@
 //! One state of TLS: the configurations of both ends, and the rules that a peer's certificate must meet.
 //!
 //! Rules beyond a valid chain: the certificate is one of a node, of this swarm, not of a removed node, and a server's
-//! is one of a manager. TLS 1.3 only, and no resumption: a resumed session would carry an old certificate on.
+//! is one of a manager, but where one certain node is asked for. TLS 1.3 only, and no resumption: a resumed session would carry an old certificate on.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,6 +24,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::sync::watch;
 
+use crate::connect::Party;
 use crate::identity::{IdentityError, Parts};
 
 /// HTTP/2, and nothing else, is spoken on 2377.
@@ -35,7 +36,10 @@ pub(crate) const MANAGER_NAME: &str = "swarm-manager";
 pub(crate) struct Snapshot {
     /// Absent while the node has no certificate.
     pub(crate) server: Option<Arc<ServerConfig>>,
-    pub(crate) client: Arc<ClientConfig>,
+    /// For managers.
+    client: Arc<ClientConfig>,
+    /// For members, whatever their role.
+    member_client: Arc<ClientConfig>,
     pub(crate) verifier: Arc<PeerVerifier>,
     pub(crate) generation: u64,
 }
@@ -43,19 +47,8 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn new(parts: &Parts) -> Result<Self, IdentityError> {
         let verifier = Arc::new(PeerVerifier::new(parts)?);
-        let client = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(IdentityError::Unusable)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>);
-        let mut client = match &parts.identity {
-            Some(identity) => {
-                client.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&identity.key))))
-            }
-            None => client.with_no_client_auth(),
-        };
-        client.alpn_protocols = vec![ALPN.to_vec()];
-        client.resumption = rustls::client::Resumption::disabled();
+        let client = client_config(parts, Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)?;
+        let member_client = client_config(parts, Arc::new(MemberVerifier(Arc::clone(&verifier))))?;
 
         let server = match &parts.identity {
             Some(identity) => {
@@ -71,8 +64,32 @@ impl Snapshot {
             }
             None => None,
         };
-        Ok(Self { server, client: Arc::new(client), verifier, generation: parts.generation })
+        let (client, member_client) = (Arc::new(client), Arc::new(member_client));
+        Ok(Self { server, client, member_client, verifier, generation: parts.generation })
     }
+
+    /// What connections to a party are made with.
+    pub(crate) fn client(&self, party: &Party) -> &Arc<ClientConfig> {
+        match party {
+            Party::Manager(_) => &self.client,
+            Party::Member(_) => &self.member_client,
+        }
+    }
+}
+
+fn client_config(parts: &Parts, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, IdentityError> {
+    let client = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(IdentityError::Unusable)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut client = match &parts.identity {
+        Some(identity) => client.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&identity.key)))),
+        None => client.with_no_client_auth(),
+    };
+    client.alpn_protocols = vec![ALPN.to_vec()];
+    client.resumption = rustls::client::Resumption::disabled();
+    Ok(client)
 }
 
 /// Returns when a change leaves a peer out that was trusted before.
@@ -142,11 +159,26 @@ impl PeerVerifier {
     }
 
     /// Whether a server that was trusted once still would be.
-    pub(crate) fn still_trusts_server(&self, chain: &[CertificateDer<'_>]) -> bool {
-        let name = ServerName::try_from(MANAGER_NAME).expect("a constant name is valid");
-        chain
-            .split_first()
-            .is_some_and(|(leaf, rest)| self.verify_server_cert(leaf, rest, &name, &[], UnixTime::now()).is_ok())
+    pub(crate) fn still_trusts_server(&self, chain: &[CertificateDer<'_>], party: &Party) -> bool {
+        let now = UnixTime::now();
+        let Ok(name) = party.server_name() else { return false };
+        chain.split_first().is_some_and(|(leaf, rest)| match party {
+            Party::Manager(_) => self.verify_server_cert(leaf, rest, &name, &[], now).is_ok(),
+            Party::Member(_) => self.verify_member(leaf, rest, &name, &[], now).is_ok(),
+        })
+    }
+
+    /// Checks a node's certificate where that very node is asked for by its name.
+    fn verify_member(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<(ServerCertVerified, CertificateInfo), rustls::Error> {
+        let verified = self.servers.verify_server_cert(leaf, intermediates, name, ocsp, now)?;
+        Ok((verified, self.check_node(leaf)?))
     }
 
     fn check_node(&self, leaf: &CertificateDer<'_>) -> Result<CertificateInfo, PeerRefused> {
@@ -180,8 +212,7 @@ impl ServerCertVerifier for PeerVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.servers.verify_server_cert(leaf, intermediates, name, ocsp, now)?;
-        let info = self.check_node(leaf)?;
+        let (verified, info) = self.verify_member(leaf, intermediates, name, ocsp, now)?;
         match info.role {
             Role::Manager => Ok(verified),
             Role::Worker => Err(PeerRefused::NotAManager(info.node_id).into()),
@@ -208,6 +239,45 @@ impl ServerCertVerifier for PeerVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.servers.supported_verify_schemes()
+    }
+}
+
+/// Checks the certificate of a server that is asked for by its node's id, whatever its role.
+#[derive(Debug)]
+struct MemberVerifier(Arc<PeerVerifier>);
+
+impl ServerCertVerifier for MemberVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.0.verify_member(leaf, intermediates, name, ocsp, now).map(|(verified, _)| verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.servers.verify_tls12_signature(message, leaf, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.servers.verify_tls13_signature(message, leaf, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.servers.supported_verify_schemes()
     }
 }
 

@@ -112,7 +112,7 @@ impl Lab {
     pub fn writing(managers: usize, workers: usize) -> (Self, Vec<WritingTasks>) {
         let tasks: Vec<_> = (0..managers + workers).map(|_| WritingTasks::default()).collect();
         let executors = tasks.clone();
-        let lab = Self::swarm_with(managers, workers, |number| Arc::new(executors[number].clone()));
+        let lab = Self::swarm_with(managers, workers, |number| Some(Arc::new(executors[number].clone())));
         (lab, tasks)
     }
 }

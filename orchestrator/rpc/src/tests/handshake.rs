@@ -14,7 +14,7 @@ use tonic::Code;
 
 use crate::testing::{DAY, TestManager, TestSwarm, channel, echo, new_authority, new_node_id};
 use crate::tls::{ALPN, MANAGER_NAME, provider};
-use crate::{Connector, Identity, TlsState, Trust, is_answer};
+use crate::{ConnectError, Connector, Identity, TlsState, Trust, is_answer};
 
 /// That a manager turns the identity away in the handshake, while it lets another one in.
 async fn is_turned_away(swarm: &TestSwarm, identity: &Identity) {
@@ -180,4 +180,35 @@ async fn a_node_without_identity_serves_nobody() {
 
     server.tls.set_identity(&swarm.identity(&server.node_id, Role::Manager)).expect("usable");
     assert!(echo(&channel(&client, server.addr), "hello").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_worker_is_reached_as_itself_and_never_as_a_manager_or_as_another_member() {
+    let swarm = TestSwarm::new();
+    let (node_id, tls) = swarm.node(Role::Worker);
+    let worker = TestManager::start(node_id.clone(), tls, &swarm.root()).await;
+    let (_, client) = swarm.node(Role::Worker);
+    let connector = Connector::new(client);
+
+    let as_itself = connector.member(worker.addr, node_id.clone()).ready().await;
+    let as_manager = connector.channel(worker.addr, Some(node_id)).ready().await;
+    let as_another = connector.member(worker.addr, new_node_id()).ready().await;
+
+    assert!(as_itself.is_ok(), "{as_itself:?}");
+    assert!(matches!(as_manager, Err(ConnectError::Handshake { .. })), "{as_manager:?}");
+    assert!(matches!(as_another, Err(ConnectError::Handshake { .. })), "{as_another:?}");
+}
+
+#[tokio::test]
+async fn a_member_of_another_swarm_is_not_reached_even_with_the_same_root() {
+    let swarm = TestSwarm::new();
+    let node_id = new_node_id();
+    let identity = swarm.with_other_name().identity(&node_id, Role::Worker);
+    let tls = TlsState::new(Some(identity), &Trust { cluster_id: None, ..swarm.trust() }).expect("usable");
+    let stranger = TestManager::start(node_id.clone(), tls, &swarm.root()).await;
+    let (_, client) = swarm.node(Role::Worker);
+
+    let reached = Connector::new(client).member(stranger.addr, node_id).ready().await;
+
+    assert!(matches!(reached, Err(ConnectError::Handshake { .. })), "{reached:?}");
 }
