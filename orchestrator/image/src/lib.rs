@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! archive:  docker load, import ─┐
-//! registry: docker pull ─────────┴─> blobs ── unpack, safely ──> layers ── hold ──> Rootfs
+//! registry: docker pull ─────────┤
+//! exchange: other nodes ─────────┴─> blobs ── unpack, safely ──> layers ── hold ──> Rootfs
 //!                                      │                           │                  │ mount
-//!           docker save, push <────────┴─ catalog: images, names ──┘            ContainerRoot: upper, merged
+//!           docker save, push, others <┴─ catalog: images, names ──┘            ContainerRoot: upper, merged
 //!                                            │                                        │
 //!           docker rmi, tag, prune, history ─┘                    docker diff, commit, export
 //! ```
@@ -24,6 +25,7 @@ mod body;
 mod config;
 mod digest;
 mod error;
+mod exchange;
 mod history;
 mod manifest;
 mod platform;
@@ -38,6 +40,7 @@ pub use archive::{Export, Import, Loaded};
 pub use config::{Healthcheck, HistoryStep, ImageConfig, RootfsList, RunConfig};
 pub use digest::{Digest, InvalidDigest};
 pub use error::ImageError;
+pub use exchange::{BlobSource, FetchError, Fetched, Offer};
 pub use history::HistoryLine;
 pub use manifest::{Descriptor, ManifestError};
 pub use platform::{InvalidPlatform, Platform};

@@ -48,7 +48,7 @@ pub struct Descriptor {
 
 impl Descriptor {
     /// Names content without a platform or notes.
-    pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
         Self { media_type: media_type.to_owned(), digest, size, platform: None, annotations: BTreeMap::new() }
     }
 }

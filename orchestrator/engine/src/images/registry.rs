@@ -1,9 +1,10 @@
-//! Images that come from registries and go to them.
+//! Images that come from registries and other nodes, and go to them.
 
 use std::sync::{Arc, PoisonError};
 
 use image::{
-    Credentials, ImageError, Platform, Progress, Pulled, Pushed, Reference, RegistryClient, RegistryError, Resolved,
+    BlobSource, Credentials, Descriptor, FetchError, Fetched, ImageError, Platform, Progress, Pulled, Pushed,
+    Reference, RegistryClient, RegistryError, Resolved,
 };
 
 use super::Images;
@@ -23,6 +24,21 @@ impl Images {
         let pulled = registries.pull(&self.store, reference, platform, credentials, progress).await?;
         self.publish("pull", &reference.familiar(), &reference.familiar_name(), &self.labels(pulled.id));
         Ok(pulled)
+    }
+
+    /// Takes an image from other nodes that have it: the one that a manifest or an index leads to, under this name. To
+    /// those who listen it was pulled.
+    pub async fn fetch(
+        &self,
+        sources: &[Arc<dyn BlobSource>],
+        document: &Descriptor,
+        name: Option<Reference>,
+    ) -> Result<Fetched, FetchError> {
+        let fetched = self.store.fetch(sources, document, name.clone()).await?;
+        if let Some(name) = name {
+            self.publish("pull", &name.familiar(), &name.familiar_name(), &self.labels(fetched.id));
+        }
+        Ok(fetched)
     }
 
     /// Pushes the image of a tag. Afterwards the image is also known by its digest at that registry.

@@ -113,6 +113,14 @@ impl Catalog {
         self.references.get(key.as_ref().unwrap_or(reference)).copied()
     }
 
+    /// The image that a manifest or an index with this digest leads to, and that document.
+    pub(crate) fn with_document(&self, digest: Digest) -> Option<(Digest, &ImageRecord, &Descriptor)> {
+        self.images.iter().find_map(|(id, record)| {
+            let mut documents = record.aliases.iter().chain([&record.manifest]);
+            documents.find(|document| document.digest == digest).map(|document| (*id, record, document))
+        })
+    }
+
     /// The names of an image.
     pub(crate) fn names_of(&self, id: Digest) -> impl Iterator<Item = &Reference> {
         self.references.iter().filter(move |(_, named)| **named == id).map(|(reference, _)| reference)

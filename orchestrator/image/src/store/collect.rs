@@ -82,7 +82,7 @@ impl Shared {
 impl ImageStore {
     /// Does work that puts things in place one after the other; where it fails, or nobody waits for it any more, what it
     /// had put in place already goes.
-    pub(crate) async fn swept<T>(&self, work: impl Future<Output = Result<T, ImageError>>) -> Result<T, ImageError> {
+    pub(crate) async fn swept<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let mut sweeper = Sweeper { shared: Some(Arc::clone(&self.shared)) };
         let outcome = work.await;
         if let Some(shared) = sweeper.shared.take().filter(|_| outcome.is_err()) {

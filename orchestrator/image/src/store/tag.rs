@@ -76,7 +76,8 @@ impl Catalog {
         existing.aliases.drain(..excess);
     }
 
-    fn name(&mut self, id: Digest, name: Reference) {
+    /// Gives an image a name, which another one loses.
+    pub(crate) fn name(&mut self, id: Digest, name: Reference) {
         if self.references.get(&name) == Some(&id) {
             return;
         }

@@ -94,10 +94,10 @@ async fn a_process_killed_at_any_moment_leaves_every_image_whole_or_gone() {
 }
 
 /// A file system of a few megabytes, unmounted with the value.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(pub(crate) tempfile::TempDir);
 
 impl SmallDisk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         rustix::mount::mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), Some(c"size=3m")).unwrap();
         Self(folder)

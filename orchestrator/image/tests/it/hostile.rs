@@ -75,7 +75,7 @@ async fn assert_fails(name: &Reference, limits: UnpackLimits, is_expected: impl 
 }
 
 /// What was in the making is removed by the thread that made it, perhaps a moment after the answer.
-async fn assert_nothing_left(folder: &Path) {
+pub(crate) async fn assert_nothing_left(folder: &Path) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !files_below(folder).is_empty() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;

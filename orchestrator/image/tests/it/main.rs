@@ -5,6 +5,7 @@
 mod archives;
 mod crash;
 mod debian_registry;
+mod exchange;
 mod fake_registry;
 mod fixture;
 mod hostile;
