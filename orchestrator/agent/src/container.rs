@@ -1,40 +1,51 @@
 //! Runs tasks in the containers of this node: the executor that nodes have.
 //!
 //! A task finds its container by its name and by the label that holds its id, so that every step can be repeated, by
-//! another process too. An image that is here is used as it is; the client has named it by its digest where its registry
-//! answered. One that is not is pulled.
+//! another process too. An image that is here is used as it is; one that is not comes from its registry or from another
+//! node (`task_image`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use engine::{
-    ContainerError, ContainerState, Containers, CreateRequest, Engine, HealthStatus, Images, InvalidSettings,
-    PublishedPort, StopRequest, TaskNode, task_container,
+    ContainerError, ContainerState, Containers, CreateRequest, Engine, HealthStatus, InvalidSettings, PublishedPort,
+    StopRequest, TaskNode, task_container,
 };
 use futures_util::stream;
-use image::{Credentials, Reference, Silent};
+use image::Credentials;
 use model::{ContainerStatus, LogEntry, LogStream, PortConfig, Task, with_causes};
 use runtime::{LogReader, Stream};
 
 use crate::controller::{Controller, Executor, LogQuery, TaskFailure, TaskLog};
+use crate::peers::PeerImages;
+use crate::task_image::TaskImage;
 
 /// Docker's words for a container that does not answer well.
 const UNHEALTHY: &str = "dockerexec: unhealthy container";
 
 /// Runs tasks in the containers of this node.
 #[derive(Debug)]
-pub struct ContainerExecutor(Arc<Engine>);
+pub struct ContainerExecutor {
+    engine: Arc<Engine>,
+    /// The other nodes of the swarm that this one is in.
+    peers: Arc<Mutex<Option<PeerImages>>>,
+}
 
 impl ContainerExecutor {
     /// Runs tasks in the containers of this engine. Starts nothing.
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self(engine)
+        Self { engine, peers: Arc::default() }
     }
 }
 
 impl Executor for ContainerExecutor {
     fn controller(&self, task: &Task) -> Arc<dyn Controller> {
-        Arc::new(ContainerController { engine: Arc::clone(&self.0), name: task.container_name(), task: task.clone() })
+        let (engine, peers) = (Arc::clone(&self.engine), Arc::clone(&self.peers));
+        Arc::new(ContainerController { engine, peers, name: task.container_name(), task: task.clone() })
+    }
+
+    fn meet(&self, peers: PeerImages) {
+        *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = Some(peers);
     }
 }
 
@@ -42,6 +53,7 @@ impl Executor for ContainerExecutor {
 #[derive(Debug)]
 struct ContainerController {
     engine: Arc<Engine>,
+    peers: Arc<Mutex<Option<PeerImages>>>,
     name: String,
     task: Task,
 }
@@ -56,21 +68,6 @@ impl ContainerController {
         let platform = self.engine.facts().platform;
         let node = TaskNode { id: node, hostname: self.engine.hostname().to_owned(), platform };
         task_container(&self.task, &node).map_err(|InvalidSettings(reason)| TaskFailure::fatal(reason))
-    }
-
-    /// Has the image here.
-    async fn fetch(&self, name: &str) -> Result<(), TaskFailure> {
-        let images: &Images = self.engine.images();
-        if images.store().find(name).is_ok() {
-            return Ok(());
-        }
-        let reference: Reference = name.parse().map_err(|error| TaskFailure::fatal(format!("{error}")))?;
-        let credentials = self.credentials()?;
-        match images.pull(&reference, None, &credentials, Arc::new(Silent)).await {
-            Ok(_) => Ok(()),
-            // Docker's words, which say what is missing rather than why.
-            Err(error) => Err(TaskFailure::fatal(format!("No such image: {name} ({})", with_causes(&error)))),
-        }
     }
 
     fn credentials(&self) -> Result<Credentials, TaskFailure> {
@@ -99,7 +96,13 @@ impl ContainerController {
 impl Controller for ContainerController {
     async fn prepare(&self) -> Result<(), TaskFailure> {
         let request = self.request()?;
-        self.fetch(&request.config.image).await?;
+        let image = TaskImage {
+            images: self.engine.images(),
+            peers: self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            task: &self.task.id,
+            name: &request.config.image,
+        };
+        image.ensure(&self.credentials()?).await?;
         self.containers().ensure(&self.name, request).await.map(drop).map_err(|error| failure(&error))
     }
 
@@ -157,17 +160,6 @@ impl Controller for ContainerController {
         let endpoint = view.state.endpoint.filter(|_| is_running);
         (Some(status), endpoint.iter().flat_map(|endpoint| &endpoint.ports).map(published).collect())
     }
-}
-
-/// A port as managers are told of it.
-fn published(port: &PublishedPort) -> PortConfig {
-    PortConfig {
-        name: String::new(),
-        protocol: port.protocol.as_str().to_owned(),
-        target_port: port.target_port.into(),
-        published_port: port.host_port.into(),
-        publish_mode: "host".to_owned(),
-    }
 
     async fn logs(&self, query: LogQuery) -> Result<TaskLog, TaskFailure> {
         if query.follow && self.containers().find(&self.name).is_ok() {
@@ -178,6 +170,17 @@ fn published(port: &PublishedPort) -> PortConfig {
             Ok(None) | Err(ContainerError::NoSuchContainer(_)) => Ok(Box::pin(stream::empty())),
             Err(error) => Err(failure(&error)),
         }
+    }
+}
+
+/// A port as managers are told of it.
+fn published(port: &PublishedPort) -> PortConfig {
+    PortConfig {
+        name: String::new(),
+        protocol: port.protocol.as_str().to_owned(),
+        target_port: port.target_port.into(),
+        published_port: port.host_port.into(),
+        publish_mode: "host".to_owned(),
     }
 }
 

@@ -10,10 +10,15 @@ use jiff::Timestamp;
 use model::{ContainerStatus, LogEntry, PortConfig, SwarmError, Task, TaskId, TaskStatus};
 use serde::{Deserialize, Serialize};
 
+use crate::peers::PeerImages;
+
 /// Runs the containers of tasks.
 pub trait Executor: Debug + Send + Sync {
     /// What runs this task's container, whether or not there is one already. Starts nothing.
     fn controller(&self, task: &Task) -> Arc<dyn Controller>;
+
+    /// From now on images may be had from these nodes as well. One that needs no images does nothing of it.
+    fn meet(&self, _peers: PeerImages) {}
 }
 
 /// Runs the container of one task.

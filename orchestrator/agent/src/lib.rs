@@ -7,6 +7,7 @@
 //!  gossip  ── keys and roster from the session ──> who is alive
 //!  worker  ── tasks from the session ──> a runner each ──> containers; their states go back to the managers
 //!  logs    ── what the leader wants to read ──> containers' logs ──> the leader
+//!  peers   ── images that other nodes have, and what this one has for them (7946/tcp)
 //! ```
 //!
 //! Rules kept here: a key is born on the node that uses it; the managers' word counts, gossip only reports; whatever
@@ -21,12 +22,14 @@ mod controller;
 mod controllers;
 mod join;
 mod logs;
+mod peers;
 mod remotes;
 mod renew;
 mod runner;
 mod session;
 mod statuses;
 mod task;
+mod task_image;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -34,6 +37,7 @@ mod worker;
 pub use container::ContainerExecutor;
 pub use controller::{Controller, Executor, KeptTask, LogQuery, TaskFailure, TaskKeeper, TaskLog};
 pub use join::{JoinOrder, Joined, join};
+pub use peers::PeerImages;
 pub use remotes::Remote;
 pub use task::{Step, next_step};
 
@@ -50,14 +54,16 @@ use model::{GOSSIP_PORT, GossipKey, ManagerPeer, NodeId, Role, SessionMessage, S
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rpc::{Connector, Identity, TlsState};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tracing::{error, warn};
 
 use controllers::Controllers;
 use logs::LogSource;
+use peers::ImageDesk;
 use remotes::Remotes;
 use renew::Renewal;
 use session::SessionLoop;
@@ -129,6 +135,8 @@ pub struct AgentParts {
     pub gossip_keys: Vec<GossipKey>,
     /// Bound to the advertise address's gossip port.
     pub gossip_socket: UdpSocket,
+    /// Where other nodes ask for images: bound to the same address and port.
+    pub images_listener: TcpListener,
     /// Where this node's own manager knows the leader to be.
     pub leader: watch::Receiver<Option<SocketAddr>>,
     /// What to say at the end.
@@ -171,6 +179,7 @@ pub struct Agent {
     renewal: Renewal,
     gossip: Gossip,
     feed: GossipFeed,
+    door: ImageDoor,
     farewell: watch::Receiver<Farewell>,
     view: watch::Receiver<AgentView>,
     liveness: watch::Receiver<GossipView>,
@@ -210,6 +219,10 @@ impl Agent {
             rng: StdRng::from_rng(&mut rng),
         };
         let receiver = view.subscribe();
+        let store = parts.engine.images().store().clone();
+        let desk = ImageDesk::new(store, parts.connector.clone(), view.subscribe());
+        let door = ImageDoor { listener: parts.images_listener, desk, tls: parts.tls.clone() };
+        parts.executor.meet(PeerImages::new(parts.connector.clone(), view.subscribe()));
         let statuses = Arc::new(Statuses::default());
         let controllers = Arc::new(Controllers::new());
         let (work, messages) = mpsc::channel(worker::MESSAGES);
@@ -244,7 +257,7 @@ impl Agent {
             statuses,
             rng,
         };
-        Self { session, worker, logs, renewal, gossip, feed, farewell, view: receiver, liveness }
+        Self { session, worker, logs, renewal, gossip, feed, door, farewell, view: receiver, liveness }
     }
 
     /// What the agent knows.
@@ -257,7 +270,7 @@ impl Agent {
         self.liveness.clone()
     }
 
-    /// Runs session, tasks, renewal and gossip until cancelled, or until the swarm has removed the node. Containers go on
+    /// Runs session, tasks, renewal, gossip and the door for images until cancelled, or until the swarm has removed the node. Containers go on
     /// without the agent, unless the node has left or was removed: then none is left on return.
     pub async fn run(self, cancel: CancellationToken) -> AgentEnd {
         let token = cancel.child_token();
@@ -276,6 +289,8 @@ impl Agent {
         rest.spawn(async move { feed.run(feed_token).await });
         let (logs, logs_token) = (self.logs, token.clone());
         rest.spawn(async move { logs.run(logs_token).await });
+        let (door, door_token) = (self.door, token.clone());
+        rest.spawn(async move { door.run(door_token).await });
 
         let is_removed = Arc::new(AtomicBool::new(false));
         let (worker, worker_token, last_word) = (self.worker, token.clone(), self.farewell.clone());
@@ -294,6 +309,24 @@ impl Agent {
             }
         }
         end.map_or(AgentEnd::Cancelled, AgentEnd::Removed)
+    }
+}
+
+/// Where other nodes ask for images.
+#[derive(Debug)]
+struct ImageDoor {
+    listener: TcpListener,
+    desk: ImageDesk,
+    tls: TlsState,
+}
+
+impl ImageDoor {
+    async fn run(self, cancel: CancellationToken) {
+        let routes = Routes::new(rpc::images_server(Arc::new(self.desk)));
+        if let Err(error) = rpc::serve(self.listener, routes, self.tls, cancel).await {
+            // Other nodes have the images, or their registries do.
+            error!(error = &error as &dyn std::error::Error, "no images are given to other nodes any more");
+        }
     }
 }
 

@@ -13,8 +13,10 @@ use crate::controller::{Controller, KeptTask, TaskFailure, TaskKeeper};
 use crate::statuses::Statuses;
 use crate::task::{Step, next_step, words};
 
-/// Before a step that failed for a passing reason is tried again (SwarmKit's).
+/// Before a step that failed for a passing reason is tried again (SwarmKit's); it doubles.
 const RETRY: Duration = Duration::from_secs(1);
+/// The longest pause between two tries.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// What is wanted of a task on its node; the order is the meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +44,8 @@ pub(crate) struct TaskRunner {
     pub(crate) statuses: Arc<Statuses>,
     pub(crate) keeper: Arc<dyn TaskKeeper>,
     pub(crate) clock: gossip::Clock,
+    /// Failures of the present step in a row.
+    pub(crate) failures: u32,
 }
 
 /// How a step ended.
@@ -57,7 +61,8 @@ impl TaskRunner {
     /// Runs until the task is gone from this node, or until the agent ends, which leaves the container as it is.
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         self.keep().await;
-        loop {
+        // A step that fails at once, again and again, must not keep the agent from ending.
+        while !cancel.is_cancelled() {
             let wish = *self.wish.borrow_and_update();
             if self.kept.task.state.desired < wish.desired() {
                 self.kept.task.state.desired = wish.desired();
@@ -118,6 +123,7 @@ impl TaskRunner {
     async fn arrived(&mut self, step: Step, wish: Wish, result: Result<(), TaskFailure>, cancel: &CancellationToken) {
         let observed = self.kept.status.state;
         let Err(failure) = result else {
+            self.failures = 0;
             let next = match step {
                 Step::Advance(state) => state,
                 Step::Prepare => TaskState::Ready,
@@ -131,9 +137,11 @@ impl TaskRunner {
         if failure.is_temporary || wish.desired() >= TaskState::Shutdown {
             warn!(task = %self.kept.task.id, error = %failure, "a step of the task is tried again");
             self.arrive(observed, failure.message).await;
+            let pause = RETRY.saturating_mul(1 << self.failures.min(8)).min(LONGEST_RETRY);
+            self.failures += 1;
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = tokio::time::sleep(RETRY) => {}
+                () = tokio::time::sleep(pause) => {}
                 _ = self.wish.changed() => {}
             }
         } else {

@@ -116,6 +116,7 @@ impl Worker {
             statuses: Arc::clone(&self.statuses),
             keeper: Arc::clone(&self.keeper),
             clock: Arc::clone(&self.clock),
+            failures: 0,
         };
         let handle = runners.running.spawn(runner.run(token.clone()));
         runners.names.insert(handle.id(), id.clone());

@@ -1,6 +1,7 @@
 //! An executor without containers: what each would do is told by the test, and what was asked of it is kept.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -27,6 +28,8 @@ pub(super) struct Machine {
     written: Mutex<BTreeMap<TaskId, watch::Sender<Vec<LogEntry>>>>,
     /// What preparing fails with.
     pub(super) refusal: Mutex<Option<TaskFailure>>,
+    /// How often it failed so.
+    pub(super) refused: AtomicU32,
     /// What was done, in order.
     pub(super) done: Mutex<Vec<&'static str>>,
 }
@@ -69,6 +72,7 @@ struct MachineController {
 impl Controller for MachineController {
     async fn prepare(&self) -> Result<(), TaskFailure> {
         if let Some(failure) = self.machine.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            self.machine.refused.fetch_add(1, Ordering::Relaxed);
             return Err(failure);
         }
         self.machine.note("prepare");

@@ -1,6 +1,7 @@
 //! What becomes of tasks that are assigned, wished away, interrupted, and found again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -152,6 +153,25 @@ async fn what_cannot_be_prepared_is_rejected_and_what_may_be_mended_is_tried_aga
 
     bench.reaches(&id(2), TaskState::Running).await;
     drop(waiting);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pauses_between_tries_grow_and_stay_bounded() {
+    let bench = Bench::start();
+    *bench.machine.refusal.lock().unwrap() = Some(TaskFailure::temporary("the registry does not answer"));
+    let begun = tokio::time::Instant::now();
+
+    bench.assign(0, vec![update(1, TaskState::Running)]).await;
+    // 1 + 2 + 4 + 8 + 16 s, and then 30 s each.
+    for (tries, seconds) in [(1, 0), (2, 1), (3, 3), (6, 31), (8, 91)] {
+        while bench.machine.refused.load(Ordering::Relaxed) < tries {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let elapsed = begun.elapsed().as_secs_f64();
+        assert!((elapsed - f64::from(seconds)).abs() < 0.5, "try {tries} after {elapsed} s");
+    }
+
     bench.end().await;
 }
 

@@ -1,9 +1,12 @@
 //! `GET /distribution/{name}/json`: what a name means at its registry, by which clients pin it.
+//!
+//! Where no registry says, it means what it means here: `docker service create` of an image that only this node has then
+//! names the same image on every node.
 
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
-use image::{Descriptor, Platform, Reference, RegistryError};
+use image::{Descriptor, ImageStore, Platform, Reference, RegistryError};
 use model::with_causes;
 use serde::Serialize;
 
@@ -28,9 +31,20 @@ pub(super) async fn inspect(State(api): State<Api>, uri: Uri, headers: HeaderMap
     let reference: Reference =
         decode(name)?.parse().map_err(|error| ApiError::from(image::ImageError::InvalidReference(error)))?;
     let credentials = credentials(&headers)?;
-    let resolved = api.engine.images().resolve(&reference, &credentials).await.map_err(|error| refusal(&error))?;
-    let document = DistributionDocument { descriptor: resolved.descriptor, platforms: resolved.platforms };
+    let images = api.engine.images();
+    let document = match images.resolve(&reference, &credentials).await {
+        Ok(resolved) => DistributionDocument { descriptor: resolved.descriptor, platforms: resolved.platforms },
+        Err(error) => local(images.store(), &reference).ok_or_else(|| refusal(&error))?,
+    };
     Ok(json(StatusCode::OK, &document))
+}
+
+/// What the name means here.
+fn local(store: &ImageStore, reference: &Reference) -> Option<DistributionDocument> {
+    let name = reference.to_string();
+    let descriptor = store.offer(&name).ok()?.document;
+    let image = store.list().into_iter().find(|image| image.manifest.digest == descriptor.digest);
+    Some(DistributionDocument { descriptor, platforms: image.iter().map(|image| image.config.platform()).collect() })
 }
 
 /// Here, as in Docker, who is not let in is told so.

@@ -125,7 +125,7 @@ async fn a_closed_registry_opens_to_the_right_password_only() {
     let pushed = served.request(authorized("POST", &push, PASSWORD)).await;
     let stranger = served.send("POST", &pull).await.refusal();
     let pulled = served.request(authorized("POST", &pull, PASSWORD)).await;
-    let hidden = served.send("GET", &look).await.refusal();
+    let hidden = served.send("GET", &format!("/distribution/{name}:2/json")).await.refusal();
     let shown = served.request(authorized("GET", &look, PASSWORD)).await;
 
     let error = lines(&refused).last().unwrap()["error"].as_str().unwrap().to_owned();
@@ -134,6 +134,25 @@ async fn a_closed_registry_opens_to_the_right_password_only() {
     assert!(stranger.0 == 404 && stranger.1.starts_with(&format!("pull access denied for {name}")), "{stranger:?}");
     assert!(has_status(&lines(&pulled), "Status: "), "{}", pulled.body);
     assert_eq!((hidden.0, shown.status.as_u16()), (403, 200));
+}
+
+#[tokio::test]
+async fn what_no_registry_has_means_what_it_means_here() {
+    let (registry, served) = (DebianRegistry::start(false).await, Served::start(MemoryNode::inactive()).await);
+    let unknown = format!("{}/app:1", registry.address);
+    // Nobody listens on the discard port.
+    let unreachable = "127.0.0.1:9/app:1";
+    load(&served, TestImage::new("app", 1, &[("one", b"1")]).archive(&[&unknown, unreachable])).await;
+
+    for name in [&unknown, unreachable] {
+        let resolved = served.send("GET", &format!("/distribution/{name}/json")).await.json();
+        let digest = resolved["Descriptor"]["digest"].as_str().unwrap();
+        let here = served.engine.images().store().find(name).unwrap();
+        assert_eq!(digest, here.manifest.digest.to_string());
+        assert_eq!(resolved["Platforms"][0]["os"], "linux");
+    }
+    let nowhere = served.send("GET", "/distribution/127.0.0.1:9/app:2/json").await.refusal();
+    assert_eq!(nowhere.0, 500);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agent::{Agent, AgentParts, Farewell, Remote};
 use model::{GOSSIP_PORT, Role, SwarmError, with_causes};
 use rpc::{Connector, TlsState, Trust};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,7 @@ impl Member {
         let connector = Connector::new(tls.clone());
         let guard = Guard::raise(&parts.guard, &node, acquaintance.members()).await;
         let gossip_socket = gossip_socket(node.advertise).await?;
+        let images_listener = images_listener(node.advertise).await?;
         let leader = watch::Sender::new(None);
         let farewell = watch::Sender::new(Farewell::Restart);
         let clock = parts.clock.clone();
@@ -81,6 +82,7 @@ impl Member {
             members: acquaintance.members().to_vec(),
             gossip_keys: acquaintance.gossip_keys().to_vec(),
             gossip_socket,
+            images_listener,
             leader: leader.subscribe(),
             farewell: farewell.subscribe(),
             keeper: Arc::new(record.clone()),
@@ -130,8 +132,7 @@ fn first_remotes(node: &NodeFile) -> Vec<Remote> {
 
 /// The socket of the gossip: on the advertised address where it is the host's own, else on all of them.
 async fn gossip_socket(advertise: SocketAddr) -> Result<UdpSocket, SwarmError> {
-    let own = SocketAddr::new(advertise.ip(), GOSSIP_PORT);
-    let any = SocketAddr::new(if own.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() }, GOSSIP_PORT);
+    let (own, any) = member_addrs(advertise);
     let socket = match UdpSocket::bind(own).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
             UdpSocket::bind(any).await.map_err(|error| cannot_listen("udp", any, &error))?
@@ -141,6 +142,23 @@ async fn gossip_socket(advertise: SocketAddr) -> Result<UdpSocket, SwarmError> {
     // The runtime must have seen that the socket can send, or the first word to the others is lost.
     socket.writable().await.map_err(|error| cannot_listen("udp", own, &error))?;
     Ok(socket)
+}
+
+/// Where other nodes ask for images, by the same rule.
+async fn images_listener(advertise: SocketAddr) -> Result<TcpListener, SwarmError> {
+    let (own, any) = member_addrs(advertise);
+    match TcpListener::bind(own).await {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+            TcpListener::bind(any).await.map_err(|error| cannot_listen("tcp", any, &error))
+        }
+        bound => bound.map_err(|error| cannot_listen("tcp", own, &error)),
+    }
+}
+
+/// The port for members: on the advertised address, and on all of them.
+fn member_addrs(advertise: SocketAddr) -> (SocketAddr, SocketAddr) {
+    let own = SocketAddr::new(advertise.ip(), GOSSIP_PORT);
+    (own, SocketAddr::new(if own.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() }, GOSSIP_PORT))
 }
 
 /// A port that somebody else has.
