@@ -64,6 +64,31 @@ pub(crate) fn is_unified() -> bool {
     Hierarchies::here().is_unified()
 }
 
+/// The controllers of version 1 in which the library makes a group for each container.
+const LIBRARYS: [&str; 12] = [
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "hugetlb",
+    "memory",
+    "pids",
+    "perf_event",
+    "blkio",
+    "net_prio",
+    "net_cls",
+    "freezer",
+];
+
+/// Where those of them are mounted that this host has, each place once.
+pub(crate) fn version_1_mounts() -> Vec<PathBuf> {
+    let mut mounts: Vec<_> =
+        LIBRARYS.iter().filter_map(|controller| Hierarchies::here().version_1.get(*controller).cloned()).collect();
+    mounts.sort();
+    mounts.dedup();
+    mounts
+}
+
 /// Whether this kernel can limit swap.
 pub(crate) fn counts_swap() -> bool {
     let memory = Hierarchies::here().version_1.get("memory");

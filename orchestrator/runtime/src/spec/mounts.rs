@@ -5,18 +5,26 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::bundle::{Bundle, Mount, MountSource, Namespace, Propagation};
+use crate::cgroup;
+use crate::limits::Limits;
 
 /// The usual size of `/dev/shm`, in bytes.
 const SHM_SIZE: u64 = 64 << 20;
 
+/// Where control groups are seen.
+const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
+
 /// All mounts of a container, outer before inner ones.
 pub(super) fn all(bundle: &Bundle) -> Vec<Value> {
-    let mut mounts: Vec<(PathBuf, Value)> = usual(bundle)
-        .into_iter()
+    let usual = usual(bundle).into_iter().map(|(destination, mount)| (destination.into(), mount));
+    let mut mounts: Vec<(PathBuf, Value)> = usual
+        .chain(control_groups(bundle, &cgroup::version_1_mounts()))
         .filter(|(destination, _)| {
-            !bundle.mounts.iter().any(|mount| clean(&mount.destination) == Path::new(destination))
+            let replaces = |mount: &Path| {
+                mount == destination || (mount == Path::new(CONTROL_GROUPS) && destination.starts_with(mount))
+            };
+            !bundle.mounts.iter().any(|mount| replaces(&clean(&mount.destination)))
         })
-        .map(|(destination, mount)| (destination.into(), mount))
         .collect();
     mounts.extend(bundle.mounts.iter().map(|mount| (clean(&mount.destination), added(mount))));
     // Stable, so that what was asked for lies over the usual at equal depth.
@@ -57,7 +65,6 @@ fn usual(bundle: &Bundle) -> Vec<(&'static str, Value)> {
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access]),
     ];
     if bundle.namespaces.ipc == Namespace::Host {
         mounts.push(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"]));
@@ -65,6 +72,31 @@ fn usual(bundle: &Bundle) -> Vec<(&'static str, Value)> {
     } else {
         mounts.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm]));
         mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
+    }
+    mounts
+}
+
+/// Its own control group, as it sees it: alone in a view of its own, else at its place in each hierarchy of version 1.
+///
+/// The library would look for that place below the group of PID 1, which is the wrong one in a machine that is a group
+/// itself; so it is told.
+fn control_groups(bundle: &Bundle, version_1: &[PathBuf]) -> Vec<(PathBuf, Value)> {
+    let root = PathBuf::from(CONTROL_GROUPS);
+    let access = if bundle.privileged { "rw" } else { "ro" };
+    if bundle.namespaces.cgroup != Namespace::Host || version_1.is_empty() {
+        let options = ["nosuid", "noexec", "nodev", "relatime", access];
+        let mount = json!({ "destination": root, "type": "cgroup", "source": "cgroup", "options": options });
+        return vec![(root, mount)];
+    }
+    let options = ["nosuid", "noexec", "nodev", "mode=755", "size=64k"];
+    let mut mounts =
+        vec![(root.clone(), json!({ "destination": root, "type": "tmpfs", "source": "tmpfs", "options": options }))];
+    for hierarchy in version_1 {
+        let Some(name) = hierarchy.file_name() else { continue };
+        let (source, destination) = (Limits::place(hierarchy, &bundle.cgroup), root.join(name));
+        let mount =
+            json!({ "destination": destination, "type": "bind", "source": source, "options": ["rbind", access] });
+        mounts.push((destination, mount));
     }
     mounts
 }
@@ -135,6 +167,24 @@ mod tests {
         assert_eq!(mounts.iter().filter(|mount| mount["destination"] == "/dev/shm").count(), 1);
         assert!(at("/dev") < at("/dev/shm") && at("/data/deep").is_some());
         assert_eq!(mounts[at("/data/deep").unwrap()]["options"], json!(["rbind", "rprivate", "ro", "rro"]));
+    }
+
+    #[test]
+    fn the_hosts_view_of_control_groups_shows_a_containers_own_place_in_each_hierarchy() {
+        let mut bundle = bundle(vec![]);
+        let hierarchies = ["/sys/fs/cgroup/cpu,cpuacct".into(), "/sys/fs/cgroup/memory".into()];
+        let shown = |bundle: &Bundle| {
+            let mounts = control_groups(bundle, &hierarchies).into_iter();
+            mounts
+                .map(|(_, mount)| format!("{} {}", mount["source"], mount["destination"]))
+                .collect::<Vec<_>>()
+                .join(";")
+        };
+
+        assert_eq!(shown(&bundle), r#""cgroup" "/sys/fs/cgroup""#);
+        bundle.namespaces.cgroup = Namespace::Host;
+        let expected = r#""tmpfs" "/sys/fs/cgroup";"/sys/fs/cgroup/cpu,cpuacct/t/a" "/sys/fs/cgroup/cpu,cpuacct";"/sys/fs/cgroup/memory/t/a" "/sys/fs/cgroup/memory""#;
+        assert_eq!(shown(&bundle), expected);
     }
 
     #[test]

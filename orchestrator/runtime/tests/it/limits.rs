@@ -75,6 +75,24 @@ async fn limits_hold_from_the_beginning_and_can_be_changed() {
 }
 
 #[tokio::test]
+async fn a_container_with_the_hosts_view_of_control_groups_sees_its_own() {
+    let lab = Lab::new();
+    let script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; \
+                  mkdir /sys/fs/cgroup/memory/x 2>/dev/null || echo refused";
+    let mut bundle = lab.script("a", script);
+    bundle.namespaces.cgroup = runtime::Namespace::Host;
+    bundle.limits = Limits { memory: Some(32 << 20), ..Limits::default() };
+
+    let output = lab.output(&bundle).await;
+
+    // In version 2 it would be the root that is shown, which has no limit.
+    if std::path::Path::new("/sys/fs/cgroup/memory").is_dir() {
+        assert_eq!(output, "33554432\nrefused\n");
+    }
+    assert_eq!(lab.left(), (vec![], 0));
+}
+
+#[tokio::test]
 async fn processes_are_listed_as_this_host_counts_them() {
     let lab = Lab::new();
     let container = lab.runtime.create(&lab.script("a", "sleep 600 & echo up; wait")).await.unwrap();
