@@ -63,7 +63,7 @@ impl Upgrade {
         let left: Vec<_> = wish.machines.iter().map(|number| hostname(*number)).filter(|name| !is_done(name)).collect();
         let name = journal.spec.name.as_str();
         let printer = global.printer();
-        printer.value(&Shown { name, nodes: &outcomes, left: left.clone() }, |shown| told(shown, printer));
+        printer.value(&Shown { name, nodes: &outcomes, left }, |shown| told(shown, printer));
 
         let Err(error) = result else { return Ok(Exit::Done) };
         let go_on = format!("go on with `{}`: it passes over the nodes that have it", self.command(name));

@@ -50,6 +50,8 @@ impl Swarmd {
         let agent = self.agent(&self.arch(host).await?).await?;
         match reach::service::status(host.session).await {
             Ok(report) if report.running_sha256.as_ref() == Some(&agent.sha256) => {
+                // A run that was cut short may have left the one before.
+                unstage(host.session).await?;
                 return Ok(Staged { version: report.version, sha256: agent.sha256, is_running: true });
             }
             // An agent that is missing, or that cannot tell, is another one.

@@ -36,7 +36,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
     /// The agent at hand is not one that may follow the one that runs.
-    #[error("{0}")]
+    #[error(transparent)]
     Versions(#[from] versions::Unfit),
     /// Too few managers would be left meanwhile.
     #[error("the swarm would lose its quorum meanwhile: of its other managers, {} not well", list(unwell))]

@@ -1,5 +1,6 @@
 //! A whole swarm on five given hosts, as root and as a user of sudo: made, operated, broken, and gone without a trace.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -239,6 +240,26 @@ fn a_node_that_lost_its_data_joins_again_under_a_new_id() {
         (nodes.len() == 3 && nodes.iter().all(is_well)).then_some(())
     });
     assert_ne!(id(), former);
+    lab.swarmup("destroy lab --yes").ended(0);
+    lab.assert_same(&before);
+}
+
+#[test]
+fn agents_of_given_hosts_are_upgraded_and_leave_nothing() {
+    let lab = Lab::new(2, "ops");
+    let before = lab.snapshots();
+    lab.create(1..=2, "--managers 1 --workers 1").ended(0);
+    let agent = lab.hosts.scratch().join("next");
+    std::fs::copy(tests::agent().unwrap(), &agent).unwrap();
+    std::fs::OpenOptions::new().append(true).open(&agent).unwrap().write_all(b"another build").unwrap();
+
+    let upgraded = lab.swarmup(&format!("upgrade lab --agent {}", agent.display())).ended(0);
+    let again = lab.swarmup(&format!("upgrade lab --agent {}", agent.display())).ended(0);
+
+    assert_eq!(upgraded.stdout.matches("upgraded in").count(), 2, "{}", upgraded.stdout);
+    assert_eq!(again.stdout.matches("had it already").count(), 2, "{}", again.stdout);
+    let installed = |number| std::fs::read(lab.hosts.host(number).path("/usr/local/bin/swarmd").unwrap()).unwrap();
+    assert!((1..=2).all(|number| installed(number).ends_with(b"another build")));
     lab.swarmup("destroy lab --yes").ended(0);
     lab.assert_same(&before);
 }

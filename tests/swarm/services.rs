@@ -11,14 +11,21 @@ use tests::{Host, Hosts};
 use crate::bare::{docker, docker_command, docker_reading, start_agent};
 
 /// A program that ends when it is asked to.
-const PROGRAM: &str = "/bin/busybox sh /program";
+pub(crate) const PROGRAM: &str = "/bin/busybox sh /program";
 
 /// A host whose only node is a swarm, with an image of busybox and of a program that runs until it is asked to end.
-fn swarm_of_one(hosts: &Hosts) -> &Host {
+pub(crate) fn swarm_of_one(hosts: &Hosts) -> &Host {
     let host = hosts.host(1);
     // The host's root is an overlay, and containers' roots are overlays upon what lies here.
     host.shell("mkdir -p /var/lib/swarmd && mount -t tmpfs tmpfs /var/lib/swarmd").unwrap();
     start_agent(host);
+    import(host);
+    docker(host, "swarm init --advertise-addr eth0").answer();
+    host
+}
+
+/// Gives a host the image.
+pub(crate) fn import(host: &Host) {
     host.shell(
         "mkdir -p /run/root/bin /run/root/tmp && cp /usr/bin/busybox /run/root/bin/busybox && \
          printf 'trap \"exit 0\" TERM\\nwhile :; do /bin/busybox sleep 0.05; done\\n' > /run/root/program && \
@@ -27,12 +34,10 @@ fn swarm_of_one(hosts: &Hosts) -> &Host {
     .unwrap();
     let archive = File::open(host.path("/run/image.tar").unwrap()).unwrap();
     docker_reading(host, "import - app:1", archive).answer();
-    docker(host, "swarm init --advertise-addr eth0").answer();
-    host
 }
 
 /// The ids of a service's tasks that run.
-fn running(host: &Host, service: &str) -> BTreeSet<String> {
+pub(crate) fn running(host: &Host, service: &str) -> BTreeSet<String> {
     let command = format!("service ps {service} -q --no-trunc --filter desired-state=running");
     let tasks = docker(host, &command).answer();
     let is_running = |task: &&str| {
@@ -42,7 +47,7 @@ fn running(host: &Host, service: &str) -> BTreeSet<String> {
 }
 
 #[track_caller]
-fn runs(host: &Host, service: &str, replicas: usize) -> BTreeSet<String> {
+pub(crate) fn runs(host: &Host, service: &str, replicas: usize) -> BTreeSet<String> {
     eventually(&format!("{replicas} tasks of {service} run"), || {
         let tasks = running(host, service);
         (tasks.len() == replicas).then_some(tasks)
@@ -50,12 +55,23 @@ fn runs(host: &Host, service: &str, replicas: usize) -> BTreeSet<String> {
 }
 
 /// The first processes of containers, as the host counts.
-fn programs(host: &Host) -> BTreeSet<String> {
-    let found = host.try_shell("pgrep -f '^/bin/busybox sh /program'").unwrap();
-    String::from_utf8(found.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+pub(crate) fn programs(host: &Host) -> BTreeSet<String> {
+    first_processes(&host.shell("ps -eo pid,ppid,args").unwrap())
 }
 
-fn create(host: &Host, options: &str) {
+/// The processes that run the program, by what `ps` lists: without what they have just forked, which looks like them.
+pub(crate) fn first_processes(list: &str) -> BTreeSet<String> {
+    let process = |line: &str| {
+        let mut words = line.split_ascii_whitespace().map(ToOwned::to_owned);
+        let (pid, parent) = (words.next()?, words.next()?);
+        (words.collect::<Vec<_>>().join(" ") == PROGRAM).then_some((pid, parent))
+    };
+    let found: Vec<_> = list.lines().filter_map(process).collect();
+    let is_forked = |parent: &String| found.iter().any(|(pid, _)| pid == parent);
+    found.iter().filter(|(_, parent)| !is_forked(parent)).map(|(pid, _)| pid.clone()).collect()
+}
+
+pub(crate) fn create(host: &Host, options: &str) {
     docker(host, &format!("service create -d --no-resolve-image --network host {options} app:1 {PROGRAM}")).answer();
 }
 

@@ -13,6 +13,7 @@ use tests::isolated;
 use tests::run::{PATIENCE, Run, eventually, limited};
 
 use crate::cluster::Cluster;
+use crate::services::{PROGRAM, first_processes};
 use crate::workstation::Workstation;
 
 /// The nodes of a cluster, in the order in which they are upgraded where the leader is `node-1`.
@@ -21,8 +22,6 @@ const NODES: [&str; 5] = ["node-1", "node-2", "node-3", "node-4", "node-5"];
 const FIRST: &str = "node-4";
 /// How long one try of a client may take.
 const TRY_LIMIT: Duration = Duration::from_secs(10);
-/// The program of the containers.
-const PROGRAM: &str = "/bin/busybox sh /program";
 /// Where an agent that is to follow lies.
 const NEXT: &str = "/usr/local/bin/swarmd.next";
 
@@ -79,8 +78,7 @@ fn run_everywhere(workstation: &Workstation, lab: &Cluster<'_>) -> BTreeSet<Stri
 
 /// The first processes of containers.
 fn programs() -> BTreeSet<String> {
-    let found = Command::new("pgrep").args(["-f", &format!("^{PROGRAM}")]).output().unwrap();
-    String::from_utf8(found.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+    first_processes(&Run::of(Command::new("ps").args(["-eo", "pid,ppid,args"])).answer())
 }
 
 /// All tasks that the service has ever had and that are remembered.
@@ -133,7 +131,8 @@ fn an_upgrade_goes_node_by_node_while_containers_and_the_swarm_run_on() {
         assert_eq!(programs(), programs_before);
         assert_eq!(tasks(&lab), tasks_before);
         for node in NODES {
-            assert_eq!(docker_inside(&lab, node, "ps -q").answer().lines().count(), 1, "{node}");
+            let known = docker_inside(&lab, node, "info --format {{.Containers}}|{{.ContainersRunning}}").answer();
+            assert_eq!(known, "1|1", "{node}");
         }
         let again: Value =
             serde_json::from_str(&workstation.swarmup(&format!("{upgrade} --output json")).answer()).unwrap();
@@ -164,6 +163,27 @@ fn an_agent_that_does_not_run_takes_over_nowhere() {
         assert!(refusal.contains("Not upgraded: node-1, node-2, node-3, node-4, node-5"), "{refusal}");
         assert_eq!(running(&lab), before);
         assert!(NODES.iter().all(|node| !lab.file(node, NEXT).exists()));
+        lab.wait_until_well("node-1", 3, 2);
+        lab.destroy();
+    });
+}
+
+#[test]
+fn an_agent_that_does_not_come_up_stops_the_upgrade_and_the_one_before_serves_on() {
+    isolated("upgrade::an_agent_that_does_not_come_up_stops_the_upgrade_and_the_one_before_serves_on", || {
+        let workstation = Workstation::new();
+        let lab = workstation.create("lab");
+        lab.wait_until_well("node-1", 3, 2);
+        let before = running(&lab);
+        let agent = another_build(&workstation, "next");
+        // It does not know the option by which machines of before tell it where to log.
+        Run::of(Command::new("sed").args(["-i", "s/log-dir/log-dyr/g"]).arg(&agent)).answer();
+
+        let refusal = workstation.swarmup(&format!("upgrade lab --agent {}", agent.display())).ends_with(1);
+
+        assert!(refusal.contains("the one before serves again"), "{refusal}");
+        assert_eq!(running(&lab), before);
+        assert!(!lab.file(FIRST, NEXT).exists());
         lab.wait_until_well("node-1", 3, 2);
         lab.destroy();
     });

@@ -13,6 +13,9 @@ pub const NEXT_AGENT_PATH: &str = "/usr/local/bin/swarmd.next";
 /// How long the agent may take to start, stop or go.
 const SERVICE_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// How long an agent may take to follow another, and that one to serve again where it does not come up.
+const SUCCESSION_TIMEOUT: Duration = Duration::from_mins(3);
+
 /// Why the agent's service did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -54,11 +57,12 @@ pub async fn install(session: &dyn Session, request: &InstallRequest) -> Result<
     ask(session, "install", Command::argv([AGENT_PATH, "service", "install"]).stdin(body)).await
 }
 
-/// Puts the agent that lies beside the installed one in its place, and lets it take over; it serves when this returns. It
-/// does so by its own means, so that nothing is asked of a version before it.
+/// Puts the agent that lies beside the installed one in its place, and lets it take over; it serves when this returns. Where
+/// it does not come up the one before serves again. It does so by its own means: nothing is asked of a version before it.
 pub async fn succeed(session: &dyn Session, request: &InstallRequest) -> Result<ServiceReport, ServiceError> {
     let body = serde_json::to_vec(request).expect("a request has string keys and no value that JSON lacks");
-    ask(session, "upgrade", Command::argv([NEXT_AGENT_PATH, "service", "install"]).stdin(body)).await
+    let command = Command::argv([NEXT_AGENT_PATH, "service", "install"]).stdin(body);
+    ask_within(SUCCESSION_TIMEOUT, session, "upgrade", command).await
 }
 
 /// Starts the agent and waits until it serves.
@@ -87,7 +91,16 @@ pub async fn remove(session: &dyn Session, mark: &str) -> Result<ServiceReport, 
 }
 
 async fn ask(session: &dyn Session, action: &'static str, command: Command) -> Result<ServiceReport, ServiceError> {
-    let command = command.as_root().timeout(SERVICE_TIMEOUT);
+    ask_within(SERVICE_TIMEOUT, session, action, command).await
+}
+
+async fn ask_within(
+    timeout: Duration,
+    session: &dyn Session,
+    action: &'static str,
+    command: Command,
+) -> Result<ServiceReport, ServiceError> {
+    let command = command.as_root().timeout(timeout);
     let output = session.run(&command).await?;
     understand(session.peer(), action, &command, output)
 }

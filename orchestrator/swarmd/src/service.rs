@@ -4,6 +4,7 @@
 //! A host that carries another cluster's mark is never touched, not even its binary: what is uploaded runs from where
 //! it lies, and puts itself in place only after the mark has been read.
 
+mod binary;
 mod boot;
 mod error;
 mod install;

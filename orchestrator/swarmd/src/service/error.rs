@@ -64,6 +64,13 @@ pub(crate) enum ServiceError {
         /// How it ended.
         how: String,
     },
+    /// The agent that was to follow does not come up, and the one before serves again.
+    #[error("the agent that was to follow does not come up, and the one before serves again")]
+    WentBack {
+        /// Why it does not.
+        #[source]
+        source: Box<ServiceError>,
+    },
     /// The supervisor does not answer.
     #[error("failed to reach the agent's supervisor")]
     Supervisor {
@@ -112,7 +119,7 @@ impl ServiceError {
             Self::InvalidRequest { .. } | Self::ForeignBootstrap { .. } => ErrorKind::InvalidArgument,
             Self::ForeignMark { .. } | Self::UnmarkedState | Self::PortTaken { .. } => ErrorKind::AlreadyExists,
             Self::NotInstalled => ErrorKind::NotFound,
-            Self::AgentFailed { .. } => ErrorKind::Unavailable,
+            Self::AgentFailed { .. } | Self::WentBack { .. } => ErrorKind::Unavailable,
             Self::Installation(_)
             | Self::Supervisor { .. }
             | Self::Command { .. }
@@ -138,6 +145,7 @@ impl ServiceError {
             Self::AgentFailed { .. } => {
                 Some(format!("its log says why: `{}`, or `journalctl -u swarmd`", layout::LOG_DIR))
             }
+            Self::WentBack { source } => source.hint(),
             Self::InvalidRequest { .. }
             | Self::Installation(_)
             | Self::ForeignBootstrap { .. }

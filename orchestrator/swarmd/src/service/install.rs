@@ -3,17 +3,17 @@
 //! The mark is the first thing written and the data directory the last thing removed, so nothing of ours is ever on a
 //! host without saying whose it is.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use model::{BOOTSTRAP_FORMAT, Bootstrap, InstallRequest, Supervision};
 
+use super::binary::{self, Placed};
 use super::error::ServiceError;
-use super::running::{self, same_content};
-use super::{boot, ports, supervision};
+use super::{boot, ports, running, supervision};
 use crate::api;
 use crate::installation::Installation;
 use crate::layout;
@@ -40,7 +40,7 @@ pub(crate) fn install(supervision: Supervision, request: &InstallRequest) -> Res
     let is_taken_over = request.bootstrap.as_ref().is_none_or(|bootstrap| is_there && api::is_node(&bootstrap.node_id));
 
     mark_host(request)?;
-    put_binary_in_place()?;
+    let placed = binary::put_in_place()?;
     // Not whether the file has changed just now: an installation before this one may have come no further than that.
     let mut needs_restart = is_there && !running::is_installed(supervision)?;
     if !is_taken_over && let Some(bootstrap) = &request.bootstrap {
@@ -52,7 +52,13 @@ pub(crate) fn install(supervision: Supervision, request: &InstallRequest) -> Res
         Supervision::Supervisor => boot::ensure()?,
         Supervision::Init => {}
     }
-    if is_there && needs_restart { supervision::restart(supervision) } else { supervision::start(supervision) }
+    let started =
+        if is_there && needs_restart { supervision::restart(supervision) } else { supervision::start(supervision) };
+    match started {
+        Err(failure) if placed == Placed::BeforeLiesBeside => Err(go_back(supervision, failure)),
+        Err(failure) => Err(failure),
+        Ok(()) => binary::clear(),
+    }
 }
 
 /// Refuses what cannot or must not be installed; changes nothing.
@@ -118,30 +124,12 @@ fn mark_host(request: &InstallRequest) -> Result<(), ServiceError> {
     Ok(installation.write(&layout::installation_file())?)
 }
 
-/// Puts the running binary in its place, unless it is there: the one that lies beside it is moved, any other is copied.
-fn put_binary_in_place() -> Result<(), ServiceError> {
-    let place = Path::new(layout::BINARY);
-    let own = std::env::current_exe().map_err(|source| ServiceError::file("find", "/proc/self/exe", source))?;
-    if same_content(&own, place).map_err(|source| ServiceError::file("read", &own, source))? {
-        return Ok(());
+/// Has the one before serve again after another could not, whose failure is told.
+fn go_back(supervision: Supervision, failure: ServiceError) -> ServiceError {
+    match binary::put_back().and_then(|()| supervision::restart(supervision)) {
+        Ok(()) => ServiceError::WentBack { source: Box::new(failure) },
+        Err(error) => error,
     }
-    let written = if own == Path::new(layout::NEXT_BINARY) {
-        fs::File::open(&own).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&own, place))
-    } else {
-        let draft = place.with_extension("draft");
-        fs::read(&own).and_then(|new| write_draft(&draft, &new)).and_then(|()| fs::rename(&draft, place))
-    };
-    written.map_err(|source| ServiceError::file("write", place, source))
-}
-
-fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(folder) = draft.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut file = fs::File::create(draft)?;
-    file.write_all(content)?;
-    file.set_permissions(Permissions::from_mode(0o755))?;
-    file.sync_all()
 }
 
 /// Writes the identity to where the agent reads it once: on tmpfs, for root alone.

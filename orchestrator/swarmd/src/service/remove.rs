@@ -8,7 +8,7 @@ use links::nft::{self, Family};
 use model::Supervision;
 
 use super::error::ServiceError;
-use super::{boot, supervision};
+use super::{binary, boot, supervision};
 use crate::installation::Installation;
 use crate::layout;
 use crate::run_dir;
@@ -85,7 +85,7 @@ fn remove_data(folder: &Path) -> Result<(), ServiceError> {
 
 /// Removes the binary, which belongs to the machine's maker on a local machine, and the one that was to follow it.
 fn remove_binary(supervision: Supervision) -> Result<(), ServiceError> {
-    remove_file(Path::new(layout::NEXT_BINARY))?;
+    binary::clear()?;
     if supervision == Supervision::Init { Ok(()) } else { remove_file(Path::new(layout::BINARY)) }
 }
 

@@ -253,6 +253,23 @@ fn an_agent_that_lies_beside_takes_over() {
 }
 
 #[test]
+fn where_the_agent_that_lies_beside_does_not_come_up_the_one_before_serves_again() {
+    let host = Host::new();
+    host.install(&request("k3v9"));
+    let before = host.service(&["status"]).running_sha256;
+    // It does not know the option by which keepers of before tell it where to log.
+    host.shell("cd /usr/local/bin; sed 's/log-dir/log-dyr/g' swarmd > swarmd.next; chmod 755 swarmd.next");
+
+    let body = serde_json::to_vec(&request("k3v9")).unwrap();
+    let refusal = refusal(&host.run("/usr/local/bin/swarmd.next", &["service", "install"], &body));
+
+    assert!(refusal.error.contains("the one before serves again"), "{}", refusal.error);
+    let report = host.service(&["status"]);
+    assert!(report.is_running && report.running_sha256 == before, "{report:?}");
+    assert_eq!(host.shell("ls /usr/local/bin"), "swarmd");
+}
+
+#[test]
 fn an_agent_that_was_put_in_place_and_not_started_is_started_by_the_next_installation() {
     let host = Host::new();
     host.install(&request("k3v9"));
