@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::tests_outside_test_module, clippy::unwrap_used, reason = "all of this is tests")]
 
+mod containers;
 mod holdings;
 mod operator;
 
@@ -34,6 +35,9 @@ fn a_guest_with_systemd_serves_through_kills_and_a_reboot_and_is_left_as_it_was(
     );
     assert_eq!(operator.docker("info --format {{.CgroupVersion}}").unwrap(), "2");
     the_unit_runs_the_agent_in_a_group_of_its_own(&operator);
+    containers::import(&operator);
+    containers::limits_are_in_force(&operator);
+    containers::a_lack_of_memory_is_told(&operator);
     a_restart_changes_nothing(&operator, &swarm);
     an_agent_that_is_killed_comes_back(&operator, &swarm);
     guest.reboot().unwrap();

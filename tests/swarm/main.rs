@@ -16,6 +16,7 @@ mod life;
 mod recover;
 mod root;
 mod services;
+mod survival;
 mod trust;
 mod upgrade;
 mod workstation;

@@ -85,6 +85,32 @@ fn a_bundle_is_read_with_and_without_what_is_optional() {
 }
 
 #[test]
+fn a_bundle_is_read_as_it_was_written() {
+    let written = r#"{"id":"web","rootfs":"/roots/web",
+        "process":{"argv":["sleep","9"],"env":["PATH=/bin"],"cwd":"/srv","user":"web","groups":["logs"],"tty":true,
+            "tty_size":{"columns":80,"rows":24}},
+        "starts_at_once":true,"stdin_open":true,"stdin_once":true,"hostname":"solo","domainname":"example",
+        "mounts":[
+            {"destination":"/data","source":{"bind":{"path":"/v","propagation":"rslave","recursive":false}},"read_only":true},
+            {"destination":"/tmp","source":{"tmpfs":{"size":4096,"mode":1023,"options":["exec"]}},"read_only":false}],
+        "read_only_root":true,"shm_size":1024,"masked_paths":[],"read_only_paths":["/proc/sys"],"privileged":true,
+        "capabilities_add":["ALL"],"capabilities_drop":["CHOWN"],"no_new_privileges":true,"seccomp":"default",
+        "devices":[{"on_host":"/dev/fuse","inside":"/dev/fuse","access":"rw"}],"device_rules":["c 10:200 rwm"],
+        "sysctls":{"net.core.somaxconn":"9"},"ulimits":[{"name":"nofile","soft":9,"hard":-1}],"oom_score_adj":-5,
+        "namespaces":{"pid":"own","network":{"path":"/run/netns/x"},"ipc":"host","uts":"own","cgroup":"host"},
+        "cgroup":"swarmup/n/web",
+        "limits":{"nano_cpus":1,"cpu_quota":2,"cpu_period":3,"cpu_shares":4,"cpuset_cpus":"0","cpuset_mems":"0",
+            "memory":5,"memory_and_swap":6,"memory_reservation":7,"memory_swappiness":8,"pids":9,"blkio_weight":10,
+            "oom_kill_disable":true},
+        "init":true,"log":{"folder":"/logs","max_size":1000,"max_files":2}}"#;
+
+    let bundle: Bundle = serde_json::from_str(written).unwrap();
+
+    // What is read says all of it again, so no field has another name, type or meaning by now.
+    says(&bundle, &serde_json::from_str(written).unwrap());
+}
+
+#[test]
 fn requests_are_said_in_its_words() {
     says(&Request::Start, &json!("start"));
     says(&Request::Signal(15), &json!({"signal": 15}));

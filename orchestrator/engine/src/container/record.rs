@@ -69,3 +69,41 @@ impl ContainerRecord {
         document::read(&folder.join(FILE))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record as the first version wrote it. It is never changed: a later version reads what is on the disk.
+    const VERSION_1: &str = r#"{"id":"03b3","name":"greedy.1.vfk9","created":"2026-11-26T17:18:45.348222126Z",
+        "image":"sha256:2a1a453b19b54027010e50761d7e8611f4671965b018eeda548d66061a3c0e8f",
+        "config":{"Hostname":"solo","Domainname":"","User":"","AttachStdin":false,"AttachStdout":false,
+            "AttachStderr":false,"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":[],
+            "Cmd":["/bin/busybox","tail","/dev/zero"],"Image":"app:1","Volumes":{},"WorkingDir":"","Entrypoint":null,
+            "OnBuild":null,"Labels":{"com.docker.swarm.task.id":"vfk9"}},
+        "host_config":{"Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"","Config":{}},"NetworkMode":"host",
+            "PortBindings":{},"RestartPolicy":{"Name":"","MaximumRetryCount":0},"AutoRemove":false,"VolumeDriver":"",
+            "VolumesFrom":null,"ConsoleSize":[0,0],"CapAdd":null,"CapDrop":null,"CgroupnsMode":"","Dns":[],
+            "DnsOptions":[],"DnsSearch":[],"ExtraHosts":null,"GroupAdd":null,"IpcMode":"","Cgroup":"","Links":null,
+            "OomScoreAdj":0,"PidMode":"","Privileged":false,"PublishAllPorts":false,"ReadonlyRootfs":false,
+            "SecurityOpt":null,"UTSMode":"","UsernsMode":"","ShmSize":0,"Isolation":"default","CpuShares":0,
+            "Memory":16777216,"NanoCpus":0,"CgroupParent":"","BlkioWeight":0,"BlkioWeightDevice":null,
+            "BlkioDeviceReadBps":null,"BlkioDeviceWriteBps":null,"BlkioDeviceReadIOps":null,
+            "BlkioDeviceWriteIOps":null,"CpuPeriod":0,"CpuQuota":0,"CpuRealtimePeriod":0,"CpuRealtimeRuntime":0,
+            "CpusetCpus":"","CpusetMems":"","Devices":null,"DeviceCgroupRules":null,"DeviceRequests":null,
+            "MemoryReservation":0,"MemorySwap":0,"MemorySwappiness":null,"OomKillDisable":null,"PidsLimit":null,
+            "Ulimits":null,"CpuCount":0,"CpuPercent":0,"IOMaximumIOps":0,"IOMaximumBandwidth":0,"MaskedPaths":null,
+            "ReadonlyPaths":null,"Init":false},
+        "networking_config":null,"mounts":[],
+        "hold":{"holder":"03b3","image":"sha256:2a1a453b19b54027010e50761d7e8611f4671965b018eeda548d66061a3c0e8f",
+            "chain_id":"sha256:919a499b0fe226c6dc52993a70a7dd1e284af692ecb69f11dd1dbbde0f6fab5e"}}"#;
+
+    #[test]
+    fn a_record_of_the_first_version_is_read() {
+        let record: ContainerRecord = serde_json::from_str(VERSION_1).unwrap();
+
+        assert_eq!((record.id.as_str(), record.name.as_str()), ("03b3", "greedy.1.vfk9"));
+        assert_eq!((record.host_config.network_mode.as_str(), record.mounts.len()), ("host", 0));
+        assert_eq!(record.durability(), image::Durability::Volatile, "it is the container of a task");
+    }
+}

@@ -30,13 +30,11 @@ pub(super) async fn wait_for_end(folder: &Path) -> Result<(), RuntimeError> {
     }
     let place = log.clone();
     let made = blocking(move || file.lock().map_err(|error| RuntimeError::at("lock", &place, error)));
-    match tokio::time::timeout(MAKING_LIMIT, made).await {
-        Ok(made) => made,
-        Err(_) => {
-            tracing::warn!(folder = %folder.display(), "a shim does not get done with its container");
-            Ok(())
-        }
+    if let Ok(made) = tokio::time::timeout(MAKING_LIMIT, made).await {
+        return made;
     }
+    tracing::warn!(folder = %folder.display(), "a shim does not get done with its container");
+    Ok(())
 }
 
 #[cfg(test)]
