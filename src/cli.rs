@@ -13,6 +13,7 @@ mod gc;
 mod hold;
 mod inspect;
 mod ip;
+mod load;
 mod logs;
 mod ls;
 mod node;
@@ -132,6 +133,8 @@ enum Command {
     Scp(scp::Scp),
     /// Show the addresses of nodes
     Ip(ip::Ip),
+    /// Put images of this workstation on a cluster
+    Load(load::Load),
     /// Show the log of a node's agent
     Logs(logs::Logs),
     /// Look at single nodes, add, remove, stop and start them
@@ -177,6 +180,7 @@ impl Cli {
             Command::Ssh(command) => command.run(&global).await,
             Command::Scp(command) => command.run(&global).await,
             Command::Ip(command) => command.run(&global),
+            Command::Load(command) => command.run(&global, stop).await,
             Command::Logs(command) => command.run(&global).await,
             Command::Node(command) => command.run(&global, flags, stop).await,
             Command::Completions(command) => Ok(command.run(&global)),

@@ -5,21 +5,27 @@
 //! exist in memory only, and says so in every answer.
 
 mod api;
+mod images;
 mod membership;
 mod memory;
 mod swarmd;
 mod upgrade;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use model::{Availability, Bootstrap, LeaseTerms, NodeId, Role};
 use reach::{ReachError, ServiceError, Session};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use api::refusal;
 pub use memory::Memory;
 pub use swarmd::Swarmd;
 pub use upgrade::{Settling, Staged};
@@ -260,6 +266,16 @@ pub trait Swarm: Debug + Send + Sync {
 
     /// A manager that answers the API over TLS.
     async fn endpoint(&self) -> Result<SocketAddr, EngineError>;
+
+    /// Those of these blobs (`sha256:…`) that a manager has in none of its images.
+    async fn lacking(&self, manager: SocketAddr, blobs: &BTreeSet<String>) -> Result<BTreeSet<String>, EngineError>;
+
+    /// Sends a manager an archive of images, which leaves out what it does not lack; returns what they are called.
+    async fn load(
+        &self,
+        manager: SocketAddr,
+        archive: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<Vec<String>, EngineError>;
 }
 
 /// A node, as the swarm shows it.

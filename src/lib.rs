@@ -33,6 +33,7 @@ pub mod cost;
 pub mod engine;
 pub mod home;
 pub mod identity;
+pub mod images;
 pub mod ingress;
 pub mod interrupt;
 pub mod journal;

@@ -1,13 +1,10 @@
 //! `swarmup env`: what makes plain `docker` use a cluster, in the language of each shell.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use model::{API_PORT, Role};
 
-use super::failure::StateError;
 use super::open::Viewed;
 use super::{Exit, Global};
 use crate::providers;
@@ -61,7 +58,7 @@ impl Env {
             return Ok(Exit::Done);
         }
         let viewed = Viewed::open(global, self.name.as_deref())?;
-        let endpoint = self.endpoint(&viewed).await?;
+        let endpoint = viewed.manager(self.node.as_deref()).await?;
         if providers::find(&viewed.journal.spec.provider)?.is_memory() {
             printer.warning("the machines of this cluster exist in memory only: nothing answers at this address");
         }
@@ -69,22 +66,6 @@ impl Env {
         let values = [format!("tcp://{endpoint}"), "1".to_owned(), folder.display().to_string()];
         printer.text(&shell.set(&values, &command));
         Ok(Exit::Done)
-    }
-
-    /// The manager named, else one that answers.
-    async fn endpoint(&self, viewed: &Viewed) -> Result<SocketAddr> {
-        let Some(node) = &self.node else { return Ok(viewed.swarm()?.endpoint().await?) };
-        let (_, machine) = viewed.machine(node)?;
-        if machine.role != Role::Manager {
-            let hint = "only managers serve the Engine API over TLS; name one, or none";
-            return Err(StateError::new(format!("`{node}` is no manager"), hint).into());
-        }
-        let address = machine
-            .instance
-            .as_ref()
-            .and_then(|instance| instance.public_address.or(instance.private_address))
-            .ok_or_else(|| StateError::new(format!("`{node}` has no address"), "start it with `swarmup node start`"))?;
-        Ok(SocketAddr::new(address, API_PORT))
     }
 
     /// The command that was given, for the hint in its own output.

@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::cost::TooExpensive;
 use crate::engine::EngineError;
 use crate::home::HomeError;
+use crate::images::{ArchiveError, DockerError};
 use crate::journal::{JournalError, LockError};
 use crate::operator::OperatorError;
 use crate::phase::PhaseError;
@@ -97,6 +98,8 @@ pub fn hint_of(error: &anyhow::Error) -> Option<String> {
             cause.downcast_ref::<LockError>().map(LockError::hint),
             cause.downcast_ref::<PhaseError>().map(PhaseError::hint),
             cause.downcast_ref::<EngineError>().map(EngineError::hint),
+            cause.downcast_ref::<ArchiveError>().map(ArchiveError::hint),
+            cause.downcast_ref::<DockerError>().map(DockerError::hint),
             cause.downcast_ref::<BundleError>().map(BundleError::hint),
             cause.downcast_ref::<reach::ReachError>().map(reach::ReachError::hint),
             cause.downcast_ref::<driver::DriverError>().map(driver::DriverError::hint),

@@ -1,10 +1,12 @@
 //! Finds the cluster that a command means, and puts together what working on it takes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use driver::Options;
+use model::{API_PORT, Role};
 use reach::{Dialer, Session};
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +57,22 @@ impl Viewed {
     /// A machine by any of its names.
     pub(super) fn machine(&self, node: &str) -> Result<(u32, &Machine)> {
         find_machine(&self.journal, node)
+    }
+
+    /// Where the Engine API is reached over TLS: at the manager named, else at one that answers.
+    pub(super) async fn manager(&self, node: Option<&str>) -> Result<SocketAddr> {
+        let Some(node) = node else { return Ok(self.swarm()?.endpoint().await?) };
+        let (_, machine) = self.machine(node)?;
+        if machine.role != Role::Manager {
+            let hint = "only managers serve the Engine API over TLS; name one, or none";
+            return Err(StateError::new(format!("`{node}` is no manager"), hint).into());
+        }
+        let address = machine
+            .instance
+            .as_ref()
+            .and_then(|instance| instance.public_address.or(instance.private_address))
+            .ok_or_else(|| StateError::new(format!("`{node}` has no address"), "start it with `swarmup node start`"))?;
+        Ok(SocketAddr::new(address, API_PORT))
     }
 
     /// A session with a machine.

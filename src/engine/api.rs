@@ -89,7 +89,12 @@ impl Client {
         self.send(manager, Method::GET, path, None::<&()>).await.map(|bytes| (manager, bytes))
     }
 
-    async fn send(
+    /// A POST to a manager, to be filled.
+    pub(super) fn post(&self, manager: SocketAddr, path: &str) -> reqwest::RequestBuilder {
+        self.http.post(format!("https://{manager}{path}"))
+    }
+
+    pub(super) async fn send(
         &self,
         manager: SocketAddr,
         method: Method,
@@ -119,7 +124,7 @@ struct Trusting {
 }
 
 /// The words of a refusal: Docker's `{"message": …}`, else what there is.
-pub(super) fn refusal(bytes: &[u8]) -> String {
+pub(crate) fn refusal(bytes: &[u8]) -> String {
     let message = serde_json::from_slice::<serde_json::Value>(bytes)
         .ok()
         .and_then(|value| Some(value.get("message")?.as_str()?.to_owned()));

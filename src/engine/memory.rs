@@ -3,10 +3,14 @@
 //! There is nothing to install and nothing that could answer: the journal is all there is, so the journal answers.
 //! Every node says in its engine's version that it exists in memory only.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use model::{API_PORT, Availability, Bootstrap, NodeId, Role};
 use rand::rngs::SysRng;
 use reach::Session;
@@ -145,4 +149,17 @@ impl Swarm for MemorySwarm {
         let address = managers.find_map(|machine| machine.instance.as_ref()?.private_address);
         address.map(|address| SocketAddr::new(address, API_PORT)).ok_or(EngineError::NoManager { source: None })
     }
+
+    async fn lacking(&self, _: SocketAddr, _: &BTreeSet<String>) -> Result<BTreeSet<String>, EngineError> {
+        Err(no_images())
+    }
+
+    async fn load(&self, _: SocketAddr, _: BoxStream<'static, io::Result<Bytes>>) -> Result<Vec<String>, EngineError> {
+        Err(no_images())
+    }
+}
+
+fn no_images() -> EngineError {
+    let message = "the machines of this cluster exist in memory only: they keep no images".to_owned();
+    EngineError::Refused { status: 501, message }
 }

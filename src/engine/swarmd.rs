@@ -1,11 +1,14 @@
 //! The bundled orchestrator: `swarmd` on every host, the Docker Engine API as its operator's interface.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use model::{API_PORT, Availability, Bootstrap, CONTROL_PORT, InstallRequest, NodeId, Role, Secret};
 use reach::{Command, ServiceError, Session, Upload};
 use reqwest::Method;
@@ -348,6 +351,18 @@ impl Swarm for SwarmdSwarm {
 
     async fn endpoint(&self) -> Result<SocketAddr, EngineError> {
         self.client.endpoint().await
+    }
+
+    async fn lacking(&self, manager: SocketAddr, blobs: &BTreeSet<String>) -> Result<BTreeSet<String>, EngineError> {
+        self.client.lacking(manager, blobs).await
+    }
+
+    async fn load(
+        &self,
+        manager: SocketAddr,
+        archive: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<Vec<String>, EngineError> {
+        self.client.load(manager, archive).await
     }
 }
 

@@ -107,3 +107,8 @@ impl Interrupts {
         }
     }
 }
+
+/// A client of HTTP whose connections all go to a socket in the file system.
+pub fn client_on_socket(socket: &Path) -> io::Result<reqwest::Client> {
+    reqwest::Client::builder().unix_socket(socket).build().map_err(io::Error::other)
+}

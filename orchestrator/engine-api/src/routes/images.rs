@@ -4,6 +4,7 @@
 
 mod archive;
 mod create;
+mod lacking;
 mod list;
 mod push;
 
@@ -39,6 +40,7 @@ enum Call {
     History(String),
     Create,
     Load,
+    Lacking,
     Prune,
     Tag(String),
     Push(String),
@@ -59,6 +61,7 @@ impl Call {
                 .or_else(|| named("/history").map(Self::History)),
             ("POST", "create") => Some(Self::Create),
             ("POST", "load") => Some(Self::Load),
+            ("POST", "lacking") => Some(Self::Lacking),
             ("POST", "prune") => Some(Self::Prune),
             ("POST", _) => named("/tag").map(Self::Tag).or_else(|| named("/push").map(Self::Push)),
             ("DELETE", _) => named("").map(Self::Remove),
@@ -98,6 +101,7 @@ pub(super) async fn call(
         }
         Call::Create => create::create(api, query, stopping, request).await,
         Call::Load => archive::load(api, &query, stopping, request).await,
+        Call::Lacking => lacking::lacking(&api, request).await,
         Call::Prune => prune(&api, &query).await,
         Call::Tag(name) => {
             let target = new_tag(query.text("repo"), query.text("tag"))?;

@@ -331,3 +331,28 @@ async fn archives_that_are_none_are_refused_with_a_message() {
     assert_eq!(import.refusal().0, 400, "{}", import.body);
     assert_eq!(served.send("GET", "/images/json").await.json(), json!([]));
 }
+
+#[tokio::test]
+async fn a_client_learns_which_layers_it_may_leave_out_and_does() {
+    let served = served().await;
+    let (base, both) = (("base", &b"12345"[..]), ("own", &b"6"[..]));
+    load(&served, TestImage::new("first", 1, &[base]).archive(&["first"])).await;
+    let second = TestImage::new("second", 2, &[base, both]);
+    let (_, blobs) = second.manifest_and_blobs();
+    let digests: Vec<_> = blobs.iter().map(|(digest, _)| digest.clone()).collect();
+
+    let answer = served.post("/images/lacking", &json!({"Blobs": digests})).await.json();
+    let malformed = served.post("/images/lacking", &json!({"Blobs": ["md5:1"]})).await.refusal();
+
+    let (config, base, own) = (&digests[0], &digests[1], &digests[2]);
+    assert_eq!(answer, json!({"Lacking": [config, own]}));
+    assert_eq!(malformed, (400, "`md5:1` is no sha256 digest".to_owned()));
+    let path = |digest: &str| format!("blobs/{}", digest.replace(':', "/"));
+    let manifest = json!([{"Config": path(config), "RepoTags": ["second"], "Layers": [path(base), path(own)]}]);
+    let manifest = manifest.to_string();
+    let sent = blobs.iter().filter(|(digest, _)| digest != base).map(|(digest, blob)| (path(digest), blob));
+    let sent: Vec<_> = sent.collect();
+    let sent = sent.iter().map(|(path, blob)| (path.as_str(), blob.as_slice()));
+    let loaded = load(&served, archive(sent.chain([("manifest.json", manifest.as_bytes())]))).await;
+    assert!(loaded.body.contains("Loaded image: second:latest"), "{}", loaded.body);
+}
