@@ -10,6 +10,7 @@ mod bare;
 mod bootstrap;
 mod cluster;
 mod faults;
+mod images;
 mod interrupted;
 mod lease;
 mod life;
