@@ -33,7 +33,8 @@ mod tests {
     }
 
     fn are_running(read: &SwarmRead, tasks: usize) -> bool {
-        let wanted = read.snapshot.tasks_of_service(&id()).filter(|task| task.state.desired == TaskState::Running);
+        let service = id();
+        let wanted = read.snapshot.tasks_of_service(&service).filter(|task| task.state.desired == TaskState::Running);
         wanted.filter(|task| task.state.status.state == TaskState::Running).count() == tasks
     }
 
