@@ -35,7 +35,7 @@ use jiff::Timestamp;
 use model::{ServiceId, SwarmError, TaskState, Version};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use store::{Clock, Event, Snapshot, Store, TaskPhase, Transaction, WorkEvent};
+use store::{Clock, Event, Store, TaskPhase, Transaction, WorkEvent};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 

@@ -142,7 +142,7 @@ mod tests {
                 if number == services / 2 {
                     half.take().unwrap().send(()).unwrap();
                 }
-                operation(asked, number).await.unwrap_or_else(|error| panic!("service {number}: {error}"));
+                operation(&*asked, number).await.unwrap_or_else(|error| panic!("service {number}: {error}"));
             }
         };
         let death = async {
@@ -280,8 +280,9 @@ mod tests {
             lose(&mut lab.nodes[3]);
             lab.health(0, &lost, NodeHealth::Down).await;
             let elsewhere = |read: &SwarmRead| {
+                let service = id(1);
                 let tasks =
-                    read.snapshot.tasks_of_service(&id(1)).filter(|task| task.state.desired < TaskState::Shutdown);
+                    read.snapshot.tasks_of_service(&service).filter(|task| task.state.desired < TaskState::Shutdown);
                 tasks
                     .filter(|task| {
                         task.state.status.state == TaskState::Running && task.state.node_id.as_ref() != Some(&lost)

@@ -195,7 +195,9 @@ fn note(task: &mut Task, state: TaskState) {
 
 /// Tasks as an ordinary compose file makes them: an image by digest, some variables and labels.
 fn tasks(rng: &mut StdRng) -> Vec<Task> {
-    let pairs = |what: &str| (0..8).map(|number| (format!("com.example.{what}.{number}"), "some value".to_owned()));
+    let pairs = |what: &'static str| {
+        (0..8).map(move |number| (format!("com.example.{what}.{number}"), "some value".to_owned()))
+    };
     let container = ContainerSpec {
         image: format!("registry.example.com/team/web:1@sha256:{}", "0".repeat(64)),
         env: pairs("variable").map(|(name, value)| format!("{name}={value}")).collect(),

@@ -126,7 +126,7 @@ impl OpenAssignments {
 
 #[cfg(test)]
 mod tests {
-    use model::{ServiceId, TaskState};
+    use model::ServiceId;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use store::TaskPhase;

@@ -5,7 +5,7 @@ mod term;
 use std::pin::pin;
 use std::time::Duration;
 
-use model::{ContainerSpec, Node, TaskSpec};
+use model::{ContainerSpec, ErrorKind, Node, TaskSpec};
 use rand::SeedableRng;
 use store::{MAX_TRANSACTION_BYTES, MemoryProposer};
 use tokio::task::JoinSet;
