@@ -1,6 +1,7 @@
 //! Containers under control groups of version 2: their limits are in force, and what comes of reaching them is told.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -30,11 +31,11 @@ pub(crate) fn limits_are_in_force(operator: &Operator<'_>) {
     let program = "'(while :; do /bin/busybox sleep 600 & done) 2>/dev/null; while :; do :; done'";
     operator.docker(&format!("{SERVICE} --name held {limits} app:1 /bin/busybox sh -c {program}")).unwrap();
 
-    let folder = eventually("the container runs in a group below the unit's", || {
+    let folder = eventually("the container runs in a group of its node's", || {
         let line = "cat /proc/$(pgrep -of '^/bin/busybox sh -c')/cgroup";
         let group = operator.guest().run(line).ok()?;
         let group = group.trim_end().strip_prefix("0::")?.to_owned();
-        group.starts_with("/system.slice/swarmd.service/containers/").then(|| format!("/sys/fs/cgroup{group}"))
+        group.starts_with("/swarmup/").then(|| format!("/sys/fs/cgroup{group}"))
     });
     let read = |file: &str| operator.guest().run(&format!("cat {folder}/{file}")).unwrap().trim_end().to_owned();
 
@@ -57,6 +58,31 @@ pub(crate) fn a_lack_of_memory_is_told(operator: &Operator<'_>) {
         (tasks.starts_with("Failed") && tasks.contains("(137): out of memory")).then_some(())
     });
     operator.docker("service rm greedy").unwrap();
+}
+
+/// An agent of another build takes over under systemd, and the container is the same process before and after.
+pub(crate) fn an_upgrade_costs_no_container(operator: &Operator<'_>) {
+    let folder = tempfile::tempdir().unwrap();
+    let next = folder.path().join("swarmd");
+    fs::copy(tests::agent().unwrap(), &next).unwrap();
+    fs::OpenOptions::new().append(true).open(&next).unwrap().write_all(b"another build").unwrap();
+    operator.docker(&format!("{SERVICE} --name kept app:1 /bin/busybox sleep 100000")).unwrap();
+    let look = || {
+        let found = operator.guest().run("pgrep -f '^/bin/busybox sleep 100000'").ok()?;
+        let shown = operator.docker("service ls --filter name=kept --format {{.Replicas}}").ok()?;
+        (shown == "1/1").then_some(found)
+    };
+    let (program, agent) = (eventually("the container runs", look), operator.unit("MainPID"));
+
+    operator.swarmup(&format!("upgrade vm --agent {}", next.display()));
+
+    assert_ne!(operator.unit("MainPID"), agent);
+    let running = format!("tail -c 13 /proc/{}/exe", operator.unit("MainPID"));
+    assert_eq!(operator.guest().run(&running).unwrap(), "another build");
+    assert_eq!(eventually("the container runs on", look), program);
+    operator.docker("service rm kept").unwrap();
+    let left = "pgrep -f '^/bin/busybox sleep 100000' || echo gone";
+    eventually("it can be ended", || (operator.guest().run(left).unwrap().trim_end() == "gone").then_some(()));
 }
 
 #[track_caller]

@@ -38,6 +38,7 @@ fn a_guest_with_systemd_serves_through_kills_and_a_reboot_and_is_left_as_it_was(
     containers::import(&operator);
     containers::limits_are_in_force(&operator);
     containers::a_lack_of_memory_is_told(&operator);
+    containers::an_upgrade_costs_no_container(&operator);
     a_restart_changes_nothing(&operator, &swarm);
     an_agent_that_is_killed_comes_back(&operator, &swarm);
     guest.reboot().unwrap();

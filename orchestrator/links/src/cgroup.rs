@@ -158,20 +158,16 @@ pub fn enter_agent_group() -> Result<Option<PathBuf>, KernelError> {
 }
 
 /// Where the control groups of this node's containers belong, relative to each hierarchy: below the group of a machine
-/// that is a group itself, so that they end with it; in the unit's own where systemd has handed it over, beside
-/// [`enter_agent_group`]'s; else in one named for the node. Nothing is made.
+/// that is a group itself, so that they end with it; else in one named for the node. Nothing is made.
+///
+/// Never in the unit that systemd has handed over: a group of version 2 that hands controllers down takes no process, so
+/// that systemd could not start the agent again while a container lives.
 pub fn containers_group(node: &str) -> Result<PathBuf, KernelError> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").doing(|| "list mounts")?;
     let own = fs::read_to_string("/proc/self/cgroup").doing(|| "find the control group of this process")?;
-    Ok(group_for_containers(&parse_hierarchies(&mounts), &own, node, is_delegated))
+    Ok(group_for_containers(&own, node))
 }
 
-fn group_for_containers(
-    hierarchies: &[Hierarchy],
-    own: &str,
-    node: &str,
-    is_delegated: impl Fn(&Path) -> bool,
-) -> PathBuf {
+fn group_for_containers(own: &str, node: &str) -> PathBuf {
     let whole = |path: &str| {
         let path = Path::new(path.trim_start_matches('/'));
         if path.ends_with(AGENT) { path.parent().unwrap_or(path) } else { path }.to_owned()
@@ -179,13 +175,6 @@ fn group_for_containers(
     let mut paths = own.lines().filter_map(|line| line.splitn(3, ':').nth(2));
     if let Some(machine) = paths.find(|path| Path::new(path).starts_with(Path::new("/").join(OURS))) {
         return whole(machine).join(CONTAINERS);
-    }
-    let unit = unified_group(hierarchies, own).map(|group| whole(&group.to_string_lossy()));
-    if let (Some(unit), [Hierarchy { mount, .. }]) = (unit, hierarchies)
-        && is_delegated(&Path::new("/").join(&unit))
-        && let Ok(unit) = Path::new("/").join(&unit).strip_prefix(mount)
-    {
-        return unit.join(CONTAINERS);
     }
     Path::new(OURS).join(node)
 }
@@ -370,20 +359,15 @@ mod tests {
     }
 
     #[test]
-    fn containers_belong_to_their_machine_or_to_their_unit_or_to_their_node() {
-        let both = [("/sys/fs/cgroup/cpu", false), ("/sys/fs/cgroup/unified", true)]
-            .map(|(mount, is_unified)| Hierarchy { mount: mount.into(), is_unified });
-        let only = [Hierarchy { mount: "/sys/fs/cgroup".into(), is_unified: true }];
-        let delegated = |group: &Path| group == Path::new("/sys/fs/cgroup/system.slice/swarmd.service");
-        let check = |hierarchies: &[Hierarchy], own: &str, expected: &str| {
-            let group = group_for_containers(hierarchies, own, "n1", delegated);
-            assert_eq!(group, Path::new(expected), "{own}");
+    fn containers_belong_to_their_machine_or_to_their_node() {
+        let check = |own: &str, expected: &str| {
+            assert_eq!(group_for_containers(own, "n1"), Path::new(expected), "{own}");
         };
-        check(&both, "4:cpu:/swarmup/c/node-1\n0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/containers");
-        check(&both, "4:cpu:/\n1:name=systemd:/system.slice/swarmd.service\n0::/system.slice\n", "swarmup/n1");
-        check(&only, "0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/containers");
-        check(&only, "0::/system.slice/swarmd.service/agent\n", "system.slice/swarmd.service/containers");
-        check(&only, "0::/user.slice/session-1.scope\n", "swarmup/n1");
+        check("4:cpu:/swarmup/c/node-1\n0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/containers");
+        check("4:cpu:/\n1:name=systemd:/system.slice/swarmd.service\n0::/system.slice\n", "swarmup/n1");
+        check("0::/swarmup/c/node-1/agent\n", "swarmup/c/node-1/containers");
+        check("0::/system.slice/swarmd.service/agent\n", "swarmup/n1");
+        check("0::/user.slice/session-1.scope\n", "swarmup/n1");
     }
 
     #[test]
