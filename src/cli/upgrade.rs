@@ -57,7 +57,7 @@ impl Upgrade {
         let wish = Wish { machines: machines(&journal, &self.nodes)?, is_forced: self.force };
 
         let mut outcomes = Vec::new();
-        let result = phase::upgrade(context, &wish, &mut outcomes).await;
+        let result = Box::pin(phase::upgrade(context, &wish, &mut outcomes)).await;
         context.progress.clear();
         let is_done = |name: &String| outcomes.iter().any(|outcome| outcome.hostname == *name);
         let left: Vec<_> = wish.machines.iter().map(|number| hostname(*number)).filter(|name| !is_done(name)).collect();

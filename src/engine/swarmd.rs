@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use model::{API_PORT, Availability, Bootstrap, CONTROL_PORT, InstallRequest, NodeId, Role, Secret};
+use model::{API_PORT, Availability, Bootstrap, CONTROL_PORT, NodeId, Role, Secret};
 use reach::{Command, ServiceError, Session, Upload};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ impl Engine for Swarmd {
     }
 
     async fn install(&self, host: &Host<'_>, bootstrap: Option<Bootstrap>) -> Result<(), EngineError> {
-        reach::service::install(host.session, &request(host, bootstrap)).await?;
+        reach::service::install(host.session, &upgrade::request(host, bootstrap)).await?;
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Engine for Swarmd {
     }
 
     async fn switch(&self, host: &Host<'_>) -> Result<(), EngineError> {
-        reach::service::succeed(host.session, &request(host, None)).await?;
+        reach::service::succeed(host.session, &upgrade::request(host, None)).await?;
         Ok(())
     }
 
@@ -205,19 +205,6 @@ impl Engine for Swarmd {
         let api = instances.clone().filter_map(reached).map(|address| SocketAddr::new(address, API_PORT)).collect();
         let inside = instances.filter_map(|instance| instance.private_address).collect();
         Ok(Box::new(SwarmdSwarm { client: Client::new(folder, api)?, inside }))
-    }
-}
-
-/// What a host is told that is to run the agent.
-fn request(host: &Host<'_>, bootstrap: Option<Bootstrap>) -> InstallRequest {
-    InstallRequest {
-        mark: host.mark.to_owned(),
-        cluster_name: host.cluster_name.to_owned(),
-        hostname: host.hostname.to_owned(),
-        unit: Some(template::systemd_unit(host.cluster_name, host.hostname)),
-        labels: BTreeMap::new(),
-        bootstrap,
-        lease: host.lease,
     }
 }
 

@@ -8,13 +8,16 @@
 //! Each step may be repeated, whatever came of the last attempt. What tells two agents apart is the digest of the
 //! binary: two builds may carry one version.
 
-use model::Role;
+use std::collections::BTreeMap;
+
+use model::{Bootstrap, InstallRequest, Role};
 use reach::{Command, NEXT_AGENT_PATH, ReachError, ServiceError, Session, Upload};
 use serde::Deserialize;
 
 use super::membership::{Standing, standing};
 use super::swarmd::Swarmd;
 use super::{EngineError, Host};
+use crate::template;
 
 /// An agent that is to run on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +84,19 @@ impl Swarmd {
             self.call(host, "GET", "/nodes", "").await?;
         }
         Ok(Settling::Done)
+    }
+}
+
+/// What a host is told that is to run the agent.
+pub(super) fn request(host: &Host<'_>, bootstrap: Option<Bootstrap>) -> InstallRequest {
+    InstallRequest {
+        mark: host.mark.to_owned(),
+        cluster_name: host.cluster_name.to_owned(),
+        hostname: host.hostname.to_owned(),
+        unit: Some(template::systemd_unit(host.cluster_name, host.hostname)),
+        labels: BTreeMap::new(),
+        bootstrap,
+        lease: host.lease,
     }
 }
 

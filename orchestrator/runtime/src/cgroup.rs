@@ -65,7 +65,7 @@ pub(crate) fn is_unified() -> bool {
 }
 
 /// The controllers of version 1 in which the library makes a group for each container.
-const LIBRARYS: [&str; 12] = [
+const LIBRARY_CONTROLLERS: [&str; 12] = [
     "cpu",
     "cpuacct",
     "cpuset",
@@ -82,8 +82,10 @@ const LIBRARYS: [&str; 12] = [
 
 /// Where those of them are mounted that this host has, each place once.
 pub(crate) fn version_1_mounts() -> Vec<PathBuf> {
-    let mut mounts: Vec<_> =
-        LIBRARYS.iter().filter_map(|controller| Hierarchies::here().version_1.get(*controller).cloned()).collect();
+    let mut mounts: Vec<_> = LIBRARY_CONTROLLERS
+        .iter()
+        .filter_map(|controller| Hierarchies::here().version_1.get(*controller).cloned())
+        .collect();
     mounts.sort();
     mounts.dedup();
     mounts
