@@ -308,7 +308,7 @@ impl Listening {
     /// The next order, once there is one; `None` when the node is to listen no more.
     async fn next(&mut self) -> Option<LogOrder> {
         loop {
-            if self.over.is_cancelled() {
+            if self.over.is_cancelled() || self.term.cancel.is_cancelled() {
                 return None;
             }
             if let Some(order) = self.order() {

@@ -10,8 +10,8 @@ use crate::testing::node_id;
 
 const WORDS: &str = "warning: incomplete log stream. some logs could not be retrieved for the following reasons: ";
 
-fn not_available(node: u64) -> Option<String> {
-    Some(format!("{WORDS}node {} is not available", node_id(node)))
+fn not_available(node: u64) -> String {
+    format!("{WORDS}node {} is not available", node_id(node))
 }
 
 #[tokio::test(start_paused = true)]
@@ -27,7 +27,7 @@ async fn a_node_that_is_down_costs_one_warning_and_no_time() {
     let told = node.told().await;
     node.publish(&told, &[(1, line(1, "one"))], &[1]).await.unwrap();
 
-    assert_eq!(output.rest().await, (vec!["one".to_owned()], not_available(2)));
+    assert_eq!(output.rest().await, (vec!["one".to_owned()], Some(not_available(2))));
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
@@ -37,7 +37,7 @@ async fn tasks_of_a_node_that_has_left_cost_the_same() {
     bench.add(1, 2, TaskState::Running).await;
     bench.store.store.update(|tx| tx.remove_node(&node_id(2))).await.unwrap();
 
-    assert_eq!(bench.read(all()).rest().await, (Vec::new(), not_available(2)));
+    assert_eq!(bench.read(all()).rest().await, (Vec::new(), Some(not_available(2))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +46,7 @@ async fn a_node_that_does_not_listen_is_waited_for_a_while() {
     bench.add(1, 1, TaskState::Running).await;
     let began = Instant::now();
 
-    assert_eq!(bench.read(all()).rest().await, (Vec::new(), not_available(1)));
+    assert_eq!(bench.read(all()).rest().await, (Vec::new(), Some(not_available(1))));
 
     assert!((5..6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     let output = bench.read(all());
@@ -68,7 +68,7 @@ async fn a_node_that_falls_silent_is_given_up_and_one_that_is_held_up_is_not() {
     let told = node.told().await;
     node.publish(&told, &[(1, line(1, "so far"))], &[]).await.unwrap();
 
-    assert_eq!(output.rest().await, (vec!["so far".to_owned()], not_available(1)));
+    assert_eq!(output.rest().await, (vec!["so far".to_owned()], Some(not_available(1))));
     assert!((15..16).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 
     // A reader that takes nothing for a long time misses nothing.
