@@ -119,7 +119,7 @@ async fn what_was_missed_is_told_behind_all_lines() {
         let shown = bench.docker.run(&["service", "logs", "web"]).await;
 
         assert_eq!(shown.stdout.lines().count(), 3, "{shown:#?}");
-        let told = shown.stderr.lines().last().unwrap_or_default();
+        let told = shown.stderr.trim_end().lines().last().unwrap_or_default();
         let words = "Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream. some logs \
                      could not be retrieved";
         assert!(told.ends_with(words), "{shown:#?}");

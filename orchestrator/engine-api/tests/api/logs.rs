@@ -47,16 +47,17 @@ async fn lines_come_in_frames_by_stream_or_raw_from_a_terminal() {
 
 #[tokio::test]
 async fn details_say_whose_a_line_is() {
-    let (served, node, task) = start().await;
-    let service = node.service("web").id.clone();
+    let (served, node, _) = start().await;
+    let service = node.service("shell").id.clone();
+    let task = node.store().view().tasks_of_service(&service).next().unwrap().id.clone();
 
-    let answer = served.send("GET", "/services/web/logs?stdout=1&details=1").await;
+    let answer = served.send("GET", "/services/shell/logs?stdout=1&details=1").await;
 
     let expected = format!(
-        "com.docker.swarm.node.id={},com.docker.swarm.service.id={service},com.docker.swarm.task.id={task} out\n",
+        "com.docker.swarm.node.id={},com.docker.swarm.service.id={service},com.docker.swarm.task.id={task} $ \r\n",
         id(2)
     );
-    assert_eq!(answer.body.get(8..), Some(&*expected));
+    assert_eq!(answer.body, expected);
 }
 
 #[tokio::test]
