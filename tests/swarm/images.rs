@@ -121,7 +121,7 @@ fn a_task_whose_image_cannot_be_had_waits_says_why_and_goes_on_once_it_can() {
 #[test]
 fn a_node_that_is_killed_while_an_image_comes_takes_it_when_it_is_back() {
     let hosts = Hosts::start(2).unwrap();
-    let manager = swarm_with_an_image(&hosts, 100);
+    let manager = swarm_with_an_image(&hosts, 60);
     let worker = hosts.host(2);
 
     create(manager, "--name web --constraint node.role==worker", "app:1");

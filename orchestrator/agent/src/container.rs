@@ -102,7 +102,7 @@ impl Controller for ContainerController {
             task: &self.task.id,
             name: &request.config.image,
         };
-        image.ensure(&self.credentials()?).await?;
+        Box::pin(image.ensure(&self.credentials()?)).await?;
         self.containers().ensure(&self.name, request).await.map(drop).map_err(|error| failure(&error))
     }
 

@@ -178,7 +178,7 @@ impl PeerImages {
         let answer = tokio::time::timeout(ANSWER, asked).await;
         match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("it took too long"))) {
             Ok(offer) => {
-                let document = document(offer, reference);
+                let document = document(&offer, reference);
                 if document.is_none() {
                     warn!(%node, image = %reference.familiar(), "a node offers another image than it was asked for");
                 }
@@ -203,7 +203,7 @@ fn name_of(reference: &Reference) -> Option<Reference> {
 }
 
 /// The document of an offer, if it is the one that was asked for.
-fn document(offer: ImageOffer, reference: &Reference) -> Option<Descriptor> {
+fn document(offer: &ImageOffer, reference: &Reference) -> Option<Descriptor> {
     let digest: Digest = offer.digest.parse().ok()?;
     let is_meant = reference.digest().is_none_or(|wanted| wanted == digest);
     is_meant.then(|| Descriptor::new(&offer.media_type, digest, offer.size))

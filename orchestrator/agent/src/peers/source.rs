@@ -74,13 +74,12 @@ impl Reading {
     /// The next piece; asks for the blob where that was not done.
     async fn piece(&mut self) -> io::Result<Option<Bytes>> {
         let failed = |status: tonic::Status| io::Error::other(rpc::from_status(&status).message);
-        let pieces = match self.pieces.take() {
-            Some(pieces) => pieces,
-            None => {
-                let pieces = self.client.blob(self.request.clone()).await.map_err(failed)?;
-                self.since = Instant::now();
-                pieces
-            }
+        let pieces = if let Some(pieces) = self.pieces.take() {
+            pieces
+        } else {
+            let pieces = self.client.blob(self.request.clone()).await.map_err(failed)?;
+            self.since = Instant::now();
+            pieces
         };
         let piece = self.pieces.insert(pieces).message().await.map_err(failed)?;
         Ok(piece.map(|piece| piece.bytes))
