@@ -1,5 +1,7 @@
 //! A refusal as an HTTP client sees it: a status, and `{"message": …}`.
 
+mod container;
+
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::error::ApiError;
+use crate::moment;
 use crate::query::Query;
 
 /// Filters by key. No key, or a key without values, lets everything through.
@@ -75,7 +77,30 @@ impl Filters {
         })
     }
 
-    fn is_open(&self, key: &str) -> bool {
+    /// The labels that a key asks for, each with its value where one is given.
+    pub(crate) fn labels(&self, key: &str) -> Vec<(String, Option<String>)> {
+        let label = |text: &str| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.to_owned(), None),
+        };
+        self.values(key).map(label).collect()
+    }
+
+    /// The moment that `until` names, of which there can be one.
+    ///
+    /// # Errors
+    /// There are several, or it is none.
+    pub(crate) fn until(&self, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+        let values: Vec<_> = self.values("until").collect();
+        match values[..] {
+            [] => Ok(None),
+            [text] => moment::parse(text, now),
+            [_, _, ..] => Err(ApiError::invalid("more than one until filter specified")),
+        }
+    }
+
+    /// Whether no value of a key is asked for.
+    pub(crate) fn is_open(&self, key: &str) -> bool {
         self.values(key).next().is_none()
     }
 }

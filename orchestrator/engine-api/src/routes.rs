@@ -1,6 +1,7 @@
 //! The calls that stand. Each file holds what belongs to one kind of object.
 
 mod auth;
+mod containers;
 mod distribution;
 mod events;
 mod images;
@@ -60,4 +61,5 @@ pub(crate) fn all() -> Router<Api> {
         .route("/tasks", get(tasks::list))
         .route("/tasks/{id}", get(tasks::inspect))
         .route("/tasks/{id}/logs", get(logs::of_task))
+        .merge(containers::router())
 }

@@ -1,7 +1,11 @@
 //! What a client sends, turned into the vocabulary: Docker's defaults for what it leaves out, Docker's words for
 //! what it gets wrong.
 
+mod container;
+mod container_keys;
 mod keys;
+mod networking;
+mod ports;
 mod service;
 mod service_name;
 
@@ -16,6 +20,7 @@ use model::{
 use node::{InitRequest, JoinRequest};
 
 use crate::version::ApiVersion;
+pub(crate) use container::{read_container, read_update};
 pub(crate) use service::{complete_new_service, complete_service, read_service};
 
 /// Since when a client may choose address pools and subnet size.

@@ -2,6 +2,7 @@
 //!
 //! Pure: from what the swarm and the engine know to a document. Keys, secrets and sealed state have no view.
 
+pub(crate) mod container;
 pub(crate) mod event;
 pub(crate) mod image;
 pub(crate) mod info;

@@ -22,6 +22,7 @@ mod exec_session;
 mod health;
 mod network_of;
 mod open;
+mod places;
 mod populate;
 mod prune;
 mod record;
@@ -52,6 +53,7 @@ pub use self::exec_session::{ExecInput, ExecStream};
 pub use self::health::{HealthState, HealthStatus, ProbeResult};
 pub(crate) use self::network_of::bridge_settings;
 pub use self::open::ContainersError;
+pub use self::places::ContainerPlaces;
 pub use self::prune::{ContainerFilter, ContainersPruned};
 pub use self::record::ContainerRecord;
 use self::registry::Registry;
@@ -127,6 +129,11 @@ impl Containers {
     /// The container of this id, name or beginning of an id, in this order.
     pub fn find(&self, name: &str) -> Result<ContainerView, ContainerError> {
         self.cell(name).map(|cell| cell.view())
+    }
+
+    /// Where the files of a container lie on this node.
+    pub fn places(&self, id: &str) -> ContainerPlaces {
+        ContainerPlaces::new(&self.shared.folder_of(id))
     }
 
     /// The images that containers are made of.

@@ -69,6 +69,8 @@ const PLUGINS: [(&str, &str); 6] = [
     ("Network", "null"),
     ("Volume", "local"),
 ];
+/// The program that this process runs.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 /// The folder of containers, images and volumes in the data directory.
 pub(crate) const FOLDER: &str = "engine";
 /// The folder of running containers in the run directory.
@@ -90,13 +92,23 @@ impl Engine {
     /// and kept there. The containers of an engine before are there on return, as they are. Refused while another process
     /// has its images open.
     pub async fn open(settings: EngineSettings, rng: &mut impl rand::Rng) -> Result<Self, EngineOpenError> {
+        Self::with_shim(settings, Path::new(OWN_PROGRAM), rng).await
+    }
+
+    /// Like [`open`](Self::open), with another program for the shims of containers, which calls `runtime::reenter`: for
+    /// programs that cannot do so themselves.
+    pub async fn with_shim(
+        settings: EngineSettings,
+        shim: &Path,
+        rng: &mut impl rand::Rng,
+    ) -> Result<Self, EngineOpenError> {
         let id = identity::ensure(&settings.data_dir, rng)?;
         let lease = Arc::new(Lease::new(settings.lease));
         let events = Arc::new(EventLog::new());
         let facts = HostFacts::read();
         // By the id, so that several engines of one machine never take what is another one's for left over.
-        let runtime = Runtime::new(settings.run_dir.join(RUNTIME_FOLDER), cgroup::containers_group(&id)?)
-            .map_err(EngineOpenError::Runtime)?;
+        let (root, cgroups) = (settings.run_dir.join(RUNTIME_FOLDER), cgroup::containers_group(&id)?);
+        let runtime = Runtime::with_executable(root, cgroups, shim).map_err(EngineOpenError::Runtime)?;
         let containers = ContainerSettings {
             root: settings.data_dir.join(FOLDER),
             runtime,

@@ -36,10 +36,10 @@ pub use config::{
     LogConfig, PortBinding, RestartPolicy, ThrottleDevice, from_docker_json,
 };
 pub use container::{
-    ContainerError, ContainerFilter, ContainerRecord, ContainerSettings, ContainerState, ContainerStatus,
-    ContainerUpdate, ContainerView, Containers, ContainersError, ContainersPruned, Created, ExecConfig, ExecInput,
-    ExecStream, ExecView, Grace, HealthState, HealthStatus, ProbeResult, ProcessTable, StopRequest, Wait,
-    WaitCondition, WaitOutcome,
+    ContainerError, ContainerFilter, ContainerPlaces, ContainerRecord, ContainerSettings, ContainerState,
+    ContainerStatus, ContainerUpdate, ContainerView, Containers, ContainersError, ContainersPruned, Created,
+    ExecConfig, ExecInput, ExecStream, ExecView, Grace, HealthState, HealthStatus, ProbeResult, ProcessTable,
+    StopRequest, Wait, WaitCondition, WaitOutcome,
 };
 pub use describe::{Engine, EngineOpenError, EngineSettings, VERSION};
 pub use document::FileFailure;

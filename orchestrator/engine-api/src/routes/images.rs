@@ -20,7 +20,6 @@ use crate::api::{Api, Stopping};
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::image_name::{is_for, new_tag, platform};
-use crate::moment;
 use crate::query::Query;
 use crate::respond::json;
 use crate::version::ApiVersion;
@@ -141,21 +140,10 @@ fn find(api: &Api, name: &str, platform: Option<&Platform>) -> Result<Image, Api
 /// `POST /images/prune`
 async fn prune(api: &Api, query: &Query) -> Result<Response, ApiError> {
     let filters = Filters::read(query, PRUNE_FILTERS)?;
-    let labels = |key: &str| {
-        let label = |text: &str| match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (text.to_owned(), None),
-        };
-        filters.values(key).map(label).collect()
-    };
-    let until: Vec<_> = filters.values("until").collect();
-    let until = match until[..] {
-        [] => None,
-        [text] => moment::parse(text, Timestamp::now())?,
-        [_, _, ..] => return Err(ApiError::invalid("more than one until filter specified")),
-    };
+    let until = filters.until(Timestamp::now())?;
     let is_all = !filters.boolean("dangling")?.unwrap_or(true);
-    let filter = PruneFilter { is_all, until, labels: labels("label"), not_labels: labels("label!") };
+    let (labels, not_labels) = (filters.labels("label"), filters.labels("label!"));
+    let filter = PruneFilter { is_all, until, labels, not_labels };
     let pruned = api.engine.images().prune(filter).await?;
     Ok(json(StatusCode::OK, &PruneDocument::from(pruned)))
 }

@@ -1,11 +1,25 @@
-//! The keys of a service's spec in any case, as Go reads them: the Python SDK writes `replicated`.
+//! The keys of what clients send in any case, as Go reads them: the Python SDK writes `replicated`.
 //!
 //! A key that is written exactly wins over one that differs in case. Keys of the operator's own (labels, options) stay
 //! as they are.
 
 use serde_json::{Map, Value};
 
-/// The fields of a spec, at whatever depth.
+/// The fields of a kind of document, at whatever depth.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vocabulary {
+    /// All of them, as they are written.
+    pub(super) fields: &'static [&'static str],
+    /// Those whose keys are the operator's, and all below them.
+    pub(super) free: &'static [&'static str],
+    /// Those whose keys are the operator's, and what stands below each is not.
+    pub(super) named: &'static [&'static str],
+}
+
+/// A service's spec.
+pub(super) const SERVICE: Vocabulary = Vocabulary { fields: &FIELDS, free: &FREE, named: &[] };
+
+/// The fields of a spec.
 const FIELDS: [&str; 129] = [
     "Aliases",
     "AppArmor",
@@ -140,35 +154,46 @@ const FIELDS: [&str; 129] = [
 /// Fields whose keys are the operator's.
 const FREE: [&str; 4] = ["DriverOpts", "Labels", "Options", "Sysctls"];
 
-/// A document with every field under the name that it has in the vocabulary.
-pub(super) fn in_any_case(value: Value) -> Value {
-    match value {
-        Value::Object(members) => Value::Object(members_in_any_case(members)),
-        Value::Array(values) => Value::Array(values.into_iter().map(in_any_case).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
-    }
-}
-
-fn members_in_any_case(members: Map<String, Value>) -> Map<String, Value> {
-    let (exact, inexact): (Vec<_>, Vec<_>) =
-        members.into_iter().partition(|(key, _)| field(key).is_none_or(|it| it == key));
-    let mut named = Map::new();
-    for (key, value) in exact {
-        let value = if FREE.contains(&key.as_str()) { value } else { in_any_case(value) };
-        named.insert(key, value);
-    }
-    for (key, value) in inexact {
-        let key = field(&key).map_or(key.as_str(), |field| field);
-        if !named.contains_key(key) {
-            let value = if FREE.contains(&key) { value } else { in_any_case(value) };
-            named.insert(key.to_owned(), value);
+impl Vocabulary {
+    /// A document with every field under the name that it has in the vocabulary.
+    pub(super) fn in_any_case(&self, value: Value) -> Value {
+        match value {
+            Value::Object(members) => Value::Object(self.members(members)),
+            Value::Array(values) => Value::Array(values.into_iter().map(|value| self.in_any_case(value)).collect()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
         }
     }
-    named
-}
 
-fn field(key: &str) -> Option<&'static str> {
-    FIELDS.into_iter().find(|field| field.eq_ignore_ascii_case(key))
+    fn members(&self, members: Map<String, Value>) -> Map<String, Value> {
+        let (exact, inexact): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|(key, _)| self.field(key).is_none_or(|it| it == key));
+        let mut named = Map::new();
+        for (key, value) in exact {
+            let value = self.value_of(&key, value);
+            named.insert(key, value);
+        }
+        for (key, value) in inexact {
+            let key = self.field(&key).map_or(key.as_str(), |field| field);
+            if !named.contains_key(key) {
+                named.insert(key.to_owned(), self.value_of(key, value));
+            }
+        }
+        named
+    }
+
+    fn value_of(&self, key: &str, value: Value) -> Value {
+        match value {
+            value if self.free.contains(&key) => value,
+            Value::Object(members) if self.named.contains(&key) => {
+                members.into_iter().map(|(name, value)| (name, self.in_any_case(value))).collect()
+            }
+            value => self.in_any_case(value),
+        }
+    }
+
+    fn field(&self, key: &str) -> Option<&'static str> {
+        self.fields.iter().find(|field| field.eq_ignore_ascii_case(key)).copied()
+    }
 }
 
 #[cfg(test)]
@@ -269,15 +294,15 @@ mod tests {
         let read: ServiceSpec = serde_json::from_value(spec.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), spec, "every field is in the document");
 
-        let other = serde_json::from_value::<ServiceSpec>(in_any_case(in_small_letters(&spec))).unwrap();
+        let other = serde_json::from_value::<ServiceSpec>(SERVICE.in_any_case(in_small_letters(&spec))).unwrap();
 
         assert_eq!(other, read);
     }
 
     #[test]
     fn a_key_that_is_exact_wins_and_the_operators_keys_stay() {
-        let read =
-            in_any_case(json!({"name": "a", "Name": "b", "labels": {"name": "c", "TTY": "d"}, "colour": {"x": 1}}));
+        let read = SERVICE
+            .in_any_case(json!({"name": "a", "Name": "b", "labels": {"name": "c", "TTY": "d"}, "colour": {"x": 1}}));
 
         assert_eq!(read, json!({"Name": "b", "Labels": {"name": "c", "TTY": "d"}, "colour": {"x": 1}}));
     }

@@ -8,14 +8,14 @@ use model::{
     TaskSpec, UpdateConfig,
 };
 
-use super::keys::in_any_case;
+use super::keys::SERVICE;
 use super::service_name::name_of;
 use crate::body::{from_value, read_value};
 use crate::error::ApiError;
 
 /// Reads a spec from the body of a request; keys may be in any case.
 pub(crate) async fn read_service(request: Request) -> Result<ServiceSpec, ApiError> {
-    from_value(in_any_case(read_value(request).await?))
+    from_value(SERVICE.in_any_case(read_value(request).await?))
 }
 
 /// Fills in a spec. Docker's lists of words are written in small letters from here on.

@@ -3,6 +3,8 @@
 //! Behind it stands a swarm in memory that keeps versions, roles and refusals; everything else is the real thing.
 
 #[cfg(test)]
+mod busybox;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cli_logs;
@@ -10,6 +12,10 @@ mod cli_logs;
 mod cli_services;
 #[cfg(test)]
 mod clients;
+#[cfg(test)]
+mod containers;
+#[cfg(test)]
+mod containers_by_client;
 #[cfg(test)]
 mod debian_registry;
 #[cfg(test)]

@@ -88,7 +88,7 @@ async fn what_nobody_serves_is_not_found_and_what_docker_serves_is_not_implement
     check("PUT", "/nodes", 404, "page not found").await;
     check("GET", "/swarm/init", 404, "page not found").await;
     check("GET", "/nodes/", 404, "page not found").await;
-    check("GET", "/v1.41/containers/json?all=1", 501, "this engine does not serve GET /containers/json yet").await;
+    check("GET", "/v1.41/plugins?x=1", 501, "this engine does not serve GET /plugins yet").await;
     check("DELETE", "/plugins/a/b:1", 501, "this engine does not serve DELETE /plugins/a/b:1 yet").await;
     check("POST", "/volumes/create", 501, "this engine does not serve POST /volumes/create yet").await;
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -24,15 +25,48 @@ use tokio_util::sync::CancellationToken;
 /// How long anything here may take before it counts as hanging.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What containers' shims are: this program is the test runner's, and cannot be.
+const SHIM: &str = env!("CARGO_BIN_EXE_engine-api-shim");
+
 /// A served API; it ends with this.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) engine: Arc<Engine>,
     pub(crate) server: ApiServer,
+    /// Goes before the folders do.
+    _containers: Remains,
     pub(crate) folder: TempDir,
+    /// Sockets lie there, whose paths must be short.
+    _run: TempDir,
     pub(crate) cancel: CancellationToken,
     /// The servers; whoever wants to see them end takes them.
     pub(crate) tasks: JoinSet<()>,
+}
+
+/// What an engine leaves on the machine: containers, their mounts, their control groups. They go with this.
+#[derive(Debug)]
+struct Remains {
+    data_dir: PathBuf,
+    run_dir: PathBuf,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        let (data_dir, run_dir) = (self.data_dir.clone(), self.run_dir.clone());
+        let removal = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(engine::remove_containers(&data_dir, &run_dir)).unwrap();
+        });
+        let outcome = removal.join();
+        assert!(outcome.is_ok() || std::thread::panicking(), "containers of a test stay on the machine");
+    }
+}
+
+/// Another one for each engine that is there at a time: from it follows the engine's id, and from that the place of its
+/// control groups.
+fn seed() -> u64 {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    u64::from(std::process::id()) << 16 | u64::from(COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// An answer, read to its end.
@@ -52,22 +86,25 @@ impl Served {
     /// Serves the API of a node that stays this long after each renewal of its swarm's lease.
     pub(crate) async fn leased(node: Arc<dyn SwarmNode>, lease: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let run = tempfile::Builder::new().prefix("api-test-").tempdir_in("/run").unwrap();
         let settings = EngineSettings {
             hostname: "node-1".to_owned(),
             labels: BTreeMap::from([("rack".to_owned(), "r1".to_owned())]),
             data_dir: folder.path().to_owned(),
-            run_dir: folder.path().join("run"),
+            run_dir: run.path().to_owned(),
             lease,
             insecure_registries: Vec::new(),
         };
-        let engine = Arc::new(Engine::open(settings, &mut StdRng::seed_from_u64(1)).await.unwrap());
+        let engine = Engine::with_shim(settings, Path::new(SHIM), &mut StdRng::seed_from_u64(seed())).await.unwrap();
+        let engine = Arc::new(engine);
         let server = ApiServer::new(node, Arc::clone(&engine));
         let socket = UnixSocket::bind(&folder.path().join("api.sock")).await.unwrap();
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (serving, until) = (server.clone(), cancel.clone());
         tasks.spawn(async move { serving.serve_unix(socket, until).await.unwrap() });
-        Self { engine, server, folder, cancel, tasks }
+        let containers = Remains { data_dir: folder.path().to_owned(), run_dir: run.path().to_owned() };
+        Self { engine, server, _containers: containers, folder, _run: run, cancel, tasks }
     }
 
     /// Where the socket is.

@@ -36,7 +36,8 @@ impl Actor {
         self.signal(signal).await?;
         if let Some(live) = &mut self.live {
             live.is_stopping = true;
-            let moment = grace.map(|grace| Instant::now() + grace);
+            // A grace that the clock cannot reach is as good as none that ends.
+            let moment = grace.and_then(|grace| Instant::now().checked_add(grace));
             // Of two who ask, the less patient one.
             live.kill_at = match (live.kill_at, moment) {
                 (Some(one), Some(other)) => Some(one.min(other)),
