@@ -36,10 +36,10 @@ pub use config::{
     LogConfig, PortBinding, RestartPolicy, ThrottleDevice, from_docker_json,
 };
 pub use container::{
-    ContainerError, ContainerFilter, ContainerPlaces, ContainerRecord, ContainerSettings, ContainerState,
-    ContainerStatus, ContainerUpdate, ContainerView, Containers, ContainersError, ContainersPruned, Created,
-    ExecConfig, ExecInput, ExecStream, ExecView, Grace, HealthState, HealthStatus, ProbeResult, ProcessTable,
-    StopRequest, Wait, WaitCondition, WaitOutcome,
+    CommitRequest, ContainerError, ContainerFilesError, ContainerFilter, ContainerPlaces, ContainerRecord,
+    ContainerSettings, ContainerState, ContainerStatus, ContainerUpdate, ContainerView, Containers, ContainersError,
+    ContainersPruned, CopyInRequest, Created, ExecConfig, ExecInput, ExecStream, ExecView, FileStream, Grace,
+    HealthState, HealthStatus, NoSuchOwner, ProbeResult, ProcessTable, StopRequest, Wait, WaitCondition, WaitOutcome,
 };
 pub use describe::{Engine, EngineOpenError, EngineSettings, VERSION};
 pub use document::FileFailure;

@@ -7,7 +7,7 @@
 //!                                      │                           │                  │ mount
 //!           docker save, push, others <┴─ catalog: images, names ──┘            ContainerRoot: upper, merged
 //!                                            │                                        │
-//!           docker rmi, tag, prune, history ─┘                    docker diff, commit, export
+//!           docker rmi, tag, prune, history ─┘                    docker diff, commit, export, cp
 //! ```
 //!
 //! [`ImageStore`] is what there is, [`RegistryClient`] brings and fetches, [`ContainerRoot`] is what a container makes of
@@ -49,6 +49,8 @@ pub use reference::{DEFAULT_DOMAIN, InvalidReference, Reference};
 pub use registry::{
     Credentials, InvalidCredentials, Pulled, Pushed, RegistryClient, RegistryError, RegistrySettings, Resolved,
 };
-pub use root::{Change, ChangeKind, Commit, ContainerRoot, Durability};
+pub use root::{
+    Change, ChangeKind, Commit, ContainerRoot, CopyError, CopyIn, Durability, FileStat, FileView, Held, ViewMount,
+};
 pub use store::{Hold, Image, ImageStore, PruneFilter, Pruned, Removal, Removed, Rootfs};
 pub use unpack::{ArchiveError, LayerError, UnpackLimits};

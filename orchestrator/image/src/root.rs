@@ -7,16 +7,27 @@
 //!                     /boot     in which boot it was mounted last
 //! ```
 //!
-//! Mounting and unmounting may run twice, and block for milliseconds: async code uses `spawn_blocking`.
+//! Mounting and unmounting may run twice, and block for milliseconds: async code uses `spawn_blocking`. [`FileView`] is
+//! what the container sees of it with its volumes, for `docker cp`.
 
 mod changes;
 mod commit;
+mod copy_error;
+mod copy_in;
+mod copy_out;
+mod entry_name;
 mod layout;
 mod mount;
 mod pack;
+mod place;
+mod view;
 mod walk;
 
 pub use changes::{Change, ChangeKind};
 pub use commit::Commit;
+pub use copy_error::CopyError;
+pub use copy_in::CopyIn;
 pub use layout::ContainerRoot;
 pub use mount::Durability;
+pub use place::FileStat;
+pub use view::{FileView, Held, ViewMount};

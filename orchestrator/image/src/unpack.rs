@@ -26,9 +26,9 @@ use crate::{Digest, digest::Hasher};
 pub use archive::ArchiveError;
 pub(crate) use archive::{Archive, Entry, Kind};
 pub(crate) use decompress::Decompressed;
-pub(crate) use entry::is_allowed_xattr;
-pub(crate) use removal::remove_tree;
-pub(crate) use tree::Tree;
+pub(crate) use entry::{apply_to_folder, create, is_allowed_xattr, times};
+pub(crate) use removal::{remove_at, remove_tree};
+pub(crate) use tree::{Tree, is_too_long, open_folder, shown, split};
 
 /// What is too much for one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,11 +7,13 @@
 //! signal and sets the moment of force, and the end is noticed when it comes.
 
 mod end;
+mod files;
 mod live;
 mod network;
 mod probe;
 mod remove;
 mod start;
+mod volumes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,8 @@ use runtime::{Container, Exit, Limits};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use self::files::FileUses;
+pub(super) use self::files::{Ending, FileUse};
 use self::live::{Live, at, or_never};
 use super::cell::Cell;
 use super::restart::Occasion;
@@ -50,6 +54,8 @@ pub(super) enum Command {
     Change(Change, Box<Limits>, Reply<()>),
     /// Give it another name, which is its own already.
     Rename(String, Reply<()>),
+    /// Let somebody use its files.
+    UseFiles(Reply<FileUse>),
     /// Remove it, also while it runs where the first says so, with its volumes without names where the second does.
     Remove(bool, bool, Reply<()>),
 }
@@ -64,6 +70,7 @@ impl std::fmt::Debug for Command {
             Self::Pause(..) => "Pause",
             Self::Change(..) => "Change",
             Self::Rename(..) => "Rename",
+            Self::UseFiles(_) => "UseFiles",
             Self::Remove(..) => "Remove",
         })
     }
@@ -88,6 +95,8 @@ pub(super) struct Actor {
     restart_at: Option<Instant>,
     /// The pause before its last start by itself.
     last_pause: Option<Duration>,
+    /// Who uses its files beside its program.
+    files: FileUses,
 }
 
 /// What an actor notices.
@@ -98,12 +107,14 @@ enum Noticed {
     RestartDue,
     Answered(super::ProbeResult),
     QuestionDue,
+    FilesUnused,
 }
 
 impl Actor {
     pub(super) fn new(shared: Arc<Shared>, cell: Arc<Cell>) -> Self {
         let state = cell.state();
-        Self { shared, cell, state, container: None, live: None, restart_at: None, last_pause: None }
+        let files = FileUses::default();
+        Self { shared, cell, state, container: None, live: None, restart_at: None, last_pause: None, files }
     }
 
     /// Acts until the container is gone, or the engine is to close.
@@ -126,6 +137,7 @@ impl Actor {
                     () = at(self.restart_at) => Noticed::RestartDue,
                     result = or_never(answer) => Noticed::Answered(result),
                     () = at(question_at) => Noticed::QuestionDue,
+                    () = self.files.unused() => Noticed::FilesUnused,
                 }
             };
             let next = match noticed {
@@ -136,6 +148,7 @@ impl Actor {
                 Noticed::RestartDue => self.start_again().await,
                 Noticed::Answered(result) => self.note_answer(result),
                 Noticed::QuestionDue => self.ask_health(),
+                Noticed::FilesUnused => self.files_unused().await,
             };
             if next == Next::End {
                 return;
@@ -152,6 +165,7 @@ impl Actor {
             Command::Pause(is_paused, reply) => answer(reply, self.pause(is_paused).await),
             Command::Change(change, limits, reply) => answer(reply, self.change(change, &limits).await),
             Command::Rename(name, reply) => answer(reply, self.rename(&name)),
+            Command::UseFiles(reply) => answer(reply, self.use_files().await),
             Command::Remove(is_forced, with_volumes, reply) => {
                 let outcome = self.remove(is_forced, with_volumes).await;
                 let next = if outcome.is_ok() { Next::End } else { Next::Go };

@@ -82,7 +82,8 @@ struct Progress {
     is_started: bool,
     pid: u32,
     exit_code: Option<i32>,
-    input: Option<mpsc::Sender<ExecInput>>,
+    /// Weak, so that the input ends with those who send it.
+    input: Option<mpsc::WeakSender<ExecInput>>,
 }
 
 impl Exec {
@@ -168,7 +169,7 @@ impl Containers {
         Ok(id)
     }
 
-    /// Starts a program, once; its streams, which may be dropped: it runs on. `size` is its terminal's first.
+    /// Starts a program, once; its streams, which may be dropped: it runs on, with an input that has ended. `size` is its terminal's first.
     pub async fn exec_start(&self, id: &str, size: Option<TtySize>) -> Result<ExecStream, ContainerError> {
         let containers = self.clone();
         let exec = self.shared.execs.find(id)?;
@@ -178,10 +179,19 @@ impl Containers {
     /// Gives the terminal of a program another size.
     pub async fn exec_resize(&self, id: &str, size: TtySize) -> Result<(), ContainerError> {
         let exec = self.shared.execs.find(id)?;
-        let input = exec.progress().input.clone();
+        let input = exec.progress().input.as_ref().and_then(mpsc::WeakSender::upgrade);
         let not_running = || ContainerError::Conflict(format!("exec {id} is not running"));
         let input = input.ok_or_else(not_running)?;
         input.send(ExecInput::Resize(size)).await.map_err(|_| not_running())
+    }
+
+    /// Tells that a client has left a program, which runs on.
+    pub fn note_exec_detach(&self, id: &str) {
+        if let Ok(exec) = self.shared.execs.find(id)
+            && let Ok(cell) = self.cell(&exec.container_id)
+        {
+            self.tell_exec(&cell, "exec_detach", id);
+        }
     }
 
     /// A program that was added.

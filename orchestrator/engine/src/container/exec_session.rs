@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! shim ── output ──> reader ── bounded ──> ExecStream      its end is noted, and told, also when the stream is dropped
-//! shim <── input ── writer <── bounded ──┘
+//! shim <── input ── writer <── bounded ──┘                 its input ends with the stream
 //! ```
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use runtime::{AttachmentInput, AttachmentOutput, ExecSession, Output, TtySize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
 use super::cell::Cell;
@@ -32,7 +33,7 @@ pub enum ExecInput {
     Resize(TtySize),
 }
 
-/// The streams of a program that was added. Dropping them lets it run on.
+/// The streams of a program that was added. Dropping them lets it run on, with an input that has ended.
 #[derive(Debug)]
 pub struct ExecStream {
     /// What it writes; closed once it has ended and all of that was read.
@@ -47,14 +48,19 @@ pub(super) fn connect(
     cell: &Arc<Cell>,
     exec: &Arc<Exec>,
     session: ExecSession,
-    register: impl FnOnce(u32, mpsc::Sender<ExecInput>),
+    register: impl FnOnce(u32, mpsc::WeakSender<ExecInput>),
 ) -> ExecStream {
     let (output_sender, output) = mpsc::channel(PIECES_WAITING);
     let (input, input_receiver) = mpsc::channel(PIECES_WAITING);
-    register(session.pid(), input.clone());
+    register(session.pid(), input.downgrade());
     let (from, to) = session.into_attachment().split();
-    shared.spawn_stream(read(from, output_sender, Arc::clone(shared), Arc::clone(cell), Arc::clone(exec)));
-    shared.spawn_stream(write(to, input_receiver));
+    let (alive, over) = oneshot::channel();
+    let (reader_shared, cell, exec) = (Arc::clone(shared), Arc::clone(cell), Arc::clone(exec));
+    shared.spawn_stream(async move {
+        read(from, output_sender, reader_shared, cell, exec).await;
+        drop(alive);
+    });
+    shared.spawn_stream(write(to, input_receiver, over));
     ExecStream { output, input }
 }
 
@@ -90,16 +96,26 @@ fn note_end(shared: &Shared, cell: &Cell, exec: &Exec, exit_code: i32) {
     }
 }
 
-/// Hands input on until the program takes none any more, or nobody can send.
-async fn write(mut to: AttachmentInput, mut input: mpsc::Receiver<ExecInput>) {
-    while let Some(input) = input.recv().await {
-        let outcome = match input {
-            ExecInput::Bytes(bytes) => to.send(&bytes).await,
-            ExecInput::End => to.end().await,
-            ExecInput::Resize(size) => to.resize(size).await,
-        };
-        if outcome.is_err() {
-            return;
+/// Hands input on, and its end. The connection is held until the program has ended: without it nobody would hear of that.
+async fn write(mut to: AttachmentInput, mut input: mpsc::Receiver<ExecInput>, over: oneshot::Receiver<Infallible>) {
+    let forward = async {
+        while let Some(input) = input.recv().await {
+            let outcome = match input {
+                ExecInput::Bytes(bytes) => to.send(&bytes).await,
+                ExecInput::End => to.end().await,
+                ExecInput::Resize(size) => to.resize(size).await,
+            };
+            if outcome.is_err() {
+                break;
+            }
         }
+        // Nobody can send any more. A program that takes none has ended.
+        let _ = to.end().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = forward => {}
+        // Closed, which is an error, at the end.
+        _ = over => {}
     }
 }

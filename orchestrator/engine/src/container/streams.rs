@@ -17,6 +17,13 @@ impl Containers {
         Ok(attachment)
     }
 
+    /// Tells that a client has left a container's streams, which runs on. One that is gone is fine.
+    pub fn note_detach(&self, name: &str) {
+        if let Ok(cell) = self.cell(name) {
+            self.shared.events.tell(EventKind::Container, "detach", &cell.id, cell.record().attributes());
+        }
+    }
+
     /// Reads what a container has written, and goes on while it runs where the query says so. `None` where it has not
     /// run since the system was started: then there is nothing to follow.
     pub fn logs(&self, name: &str, query: LogQuery) -> Result<Option<LogReader>, ContainerError> {

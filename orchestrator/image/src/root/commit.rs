@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::ContainerRoot;
-use super::pack::pack;
+use super::pack::pack_folder;
 use crate::config::HistoryStep;
 use crate::manifest::{OCI_LAYER, OCI_MANIFEST};
 use crate::store::{BlobWriter, Ingredients, Pinned, Shared, blocking, new_manifest, store_document};
@@ -61,7 +61,7 @@ fn make(
     let catalog = shared.catalog();
     let base = catalog.images.get(&commit.base).ok_or_else(missing)?;
     let mut writer = BlobWriter::begin(&shared.folders, u64::MAX)?;
-    let entries = pack(&root.upper(), true, &mut writer)?;
+    let entries = pack_folder(&root.upper(), true, &mut writer)?;
     let mut layer = writer.seal();
 
     let mut config = crate::ImageConfig::clone(&base.config);

@@ -1,10 +1,9 @@
 //! Writes the files of a container as an archive: what it changed, as a layer; or all that it sees.
 
 use std::collections::HashMap;
-use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read as _, Write};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 
 use super::ContainerRoot;
+use super::entry_name::append;
 use super::walk::{Base, Found};
 use crate::ImageError;
 use crate::body::BodyWriter;
@@ -35,44 +35,71 @@ impl ContainerRoot {
         let merged = self.merged();
         blocking(move || {
             let mut writer = BodyWriter::new(sender);
-            pack(&merged, false, &mut writer)?;
+            pack_folder(&merged, false, &mut writer)?;
             writer.flush().map_err(ImageError::io("archive", &merged))
         })
         .await
     }
 }
 
-/// Writes an archive of a folder; returns how many entries it has. `is_layer`: what overlayfs hides is written as layers
-/// say it. Blocks.
-pub(super) fn pack(folder: &Path, is_layer: bool, writer: impl Write) -> Result<u64, ImageError> {
-    let failed = ImageError::io("archive", folder);
-    let work = || -> io::Result<u64> {
-        let base = Base::open(folder)?;
-        let mut packer = Packer { builder: Builder::new(writer), links: HashMap::new(), is_layer, entries: 0 };
-        base.walk(|base, found| packer.add(base, &found))?;
-        packer.builder.finish()?;
-        Ok(packer.entries)
-    };
-    work().map_err(failed)
+/// Writes an archive of what is in a folder, without what is mounted below it. `is_layer`: what overlayfs hides is written
+/// as layers say it. Returns how many entries it has. Blocks.
+pub(super) fn pack_folder(folder: &Path, is_layer: bool, writer: impl Write) -> Result<u64, ImageError> {
+    let packing = Packing { top: None, is_layer };
+    let work = || pack(&Base::open(folder)?, &packing, writer);
+    work().map_err(ImageError::io("archive", folder))
 }
 
-struct Packer<W: Write> {
+/// How a folder is written as an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Packing {
+    /// What names begin with, the folder's own among them; `None`: they are relative, and the folder itself is left out.
+    pub(super) top: Option<Vec<u8>>,
+    /// Whether what overlayfs hides is written as layers say it.
+    pub(super) is_layer: bool,
+}
+
+/// Writes an archive of a folder; returns how many entries it has. Blocks.
+pub(super) fn pack(base: &Base, packing: &Packing, writer: impl Write) -> io::Result<u64> {
+    let mut packer = Packer::new(packing, writer);
+    if packing.top.is_some() {
+        let stat = base.own_stat()?;
+        packer.add_file(base, &Found { path: PathBuf::new(), stat })?;
+    }
+    base.walk(|base, found| packer.add(base, &found))?;
+    packer.builder.finish()?;
+    Ok(packer.entries)
+}
+
+/// Writes an archive of one file, which is no folder, under a name. Blocks.
+pub(super) fn pack_one(file: &OwnedFd, stat: &Stat, name: &[u8], writer: impl Write) -> io::Result<()> {
+    let packing = Packing { top: None, is_layer: false };
+    let mut packer = Packer::new(&packing, writer);
+    packer.add_no_folder(file, stat, name)?;
+    packer.builder.finish()
+}
+
+struct Packer<'p, W: Write> {
     builder: Builder<W>,
     /// Files with several names, by device and number: the name that was written first.
-    links: HashMap<(u64, u64), PathBuf>,
-    is_layer: bool,
+    links: HashMap<(u64, u64), Vec<u8>>,
+    packing: &'p Packing,
     entries: u64,
 }
 
-impl<W: Write> Packer<W> {
+impl<'p, W: Write> Packer<'p, W> {
+    fn new(packing: &'p Packing, writer: W) -> Self {
+        Self { builder: Builder::new(writer), links: HashMap::new(), packing, entries: 0 }
+    }
+
     /// Writes one file. What vanishes meanwhile is left out.
     fn add(&mut self, base: &Base, found: &Found) -> io::Result<bool> {
         let name = found.path.file_name().unwrap_or_default();
         // Such a name means something else to whoever reads it.
-        if self.is_layer && name.as_encoded_bytes().starts_with(WHITEOUT.as_bytes()) {
+        if self.packing.is_layer && name.as_encoded_bytes().starts_with(WHITEOUT.as_bytes()) {
             return Ok(false);
         }
-        if self.is_layer && found.is_whiteout() {
+        if self.packing.is_layer && found.is_whiteout() {
             let mut hidden = std::ffi::OsString::from(WHITEOUT);
             hidden.push(name);
             self.empty_file(&found.path.with_file_name(hidden))?;
@@ -85,69 +112,94 @@ impl<W: Write> Packer<W> {
     }
 
     fn add_file(&mut self, base: &Base, found: &Found) -> io::Result<()> {
-        let (path, stat, kind) = (&found.path, &found.stat, found.kind());
-        let mut header = header(stat);
-        let is_linked = kind != FileType::Directory && stat.st_nlink > 1;
-        if is_linked && let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
-            header.set_entry_type(EntryType::Link);
-            self.entries += 1;
-            return self.builder.append_link(&mut header, path, first);
+        let (path, stat) = (&found.path, &found.stat);
+        if found.kind() != FileType::Directory {
+            let file = base.resolve(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+            return self.add_no_folder(&file, stat, &self.name(path));
         }
-        match kind {
+        let folder = base.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        self.xattrs(folder.as_fd())?;
+        let mut name = self.name(path);
+        name.push(b'/');
+        self.put(EntryType::Directory, header(stat), &name, b"", io::empty())?;
+        if self.packing.is_layer && base.is_opaque(path)? {
+            self.empty_file(&path.join(OPAQUE))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is no folder, and opened as a path only.
+    fn add_no_folder(&mut self, file: &OwnedFd, stat: &Stat, name: &[u8]) -> io::Result<()> {
+        let mut header = header(stat);
+        let is_linked = stat.st_nlink > 1;
+        if is_linked && let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)).cloned() {
+            return self.put(EntryType::Link, header, name, &first, io::empty());
+        }
+        match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
-                let file = File::from(base.resolve(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK)?);
+                // Opened anew as what it is; it can be no other one meanwhile.
+                let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
                 self.xattrs(file.as_fd())?;
-                header.set_entry_type(EntryType::Regular);
                 header.set_size(size(stat));
                 // What shrinks meanwhile is filled up: the archive says how long it is before.
                 let contents = file.take(size(stat)).chain(io::repeat(0)).take(size(stat));
-                self.builder.append_data(&mut header, path, contents)?;
-            }
-            FileType::Directory => {
-                let folder = base.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-                self.xattrs(folder.as_fd())?;
-                header.set_entry_type(EntryType::Directory);
-                self.builder.append_data(&mut header, path.join(""), io::empty())?;
-                if self.is_layer && base.is_opaque(path)? {
-                    self.empty_file(&path.join(OPAQUE))?;
-                }
+                self.put(EntryType::Regular, header, name, b"", contents)?;
             }
             FileType::Symlink => {
-                let target = readlink(base, path)?;
-                header.set_entry_type(EntryType::Symlink);
-                self.builder.append_link(&mut header, path, OsStr::from_bytes(target.as_bytes()))?;
+                let target = rustix::fs::readlinkat(file, "", Vec::new())?;
+                self.put(EntryType::Symlink, header, name, target.as_bytes(), io::empty())?;
             }
-            FileType::CharacterDevice => self.add_device(path, EntryType::Char, stat)?,
-            FileType::BlockDevice => self.add_device(path, EntryType::Block, stat)?,
-            FileType::Fifo => self.add_device(path, EntryType::Fifo, stat)?,
-            // A socket is nothing without who listens.
-            FileType::Socket | FileType::Unknown => return Ok(()),
+            FileType::CharacterDevice => self.add_device(name, EntryType::Char, stat)?,
+            FileType::BlockDevice => self.add_device(name, EntryType::Block, stat)?,
+            FileType::Fifo => self.add_device(name, EntryType::Fifo, stat)?,
+            // A socket is nothing without who listens; a folder took the place meanwhile.
+            FileType::Socket | FileType::Directory | FileType::Unknown => return Ok(()),
         }
         if is_linked {
-            self.links.insert((stat.st_dev, stat.st_ino), path.clone());
+            self.links.insert((stat.st_dev, stat.st_ino), name.to_vec());
         }
-        self.entries += 1;
         Ok(())
     }
-    fn add_device(&mut self, path: &Path, kind: EntryType, stat: &Stat) -> io::Result<()> {
+
+    fn add_device(&mut self, name: &[u8], kind: EntryType, stat: &Stat) -> io::Result<()> {
         let mut header = header(stat);
-        header.set_entry_type(kind);
         header.set_device_major(rustix::fs::major(stat.st_rdev))?;
         header.set_device_minor(rustix::fs::minor(stat.st_rdev))?;
-        self.builder.append_data(&mut header, path, io::empty())
+        self.put(kind, header, name, b"", io::empty())
     }
 
     /// What only says something by its name.
     fn empty_file(&mut self, path: &Path) -> io::Result<()> {
         let mut header = Header::new_gnu();
-        header.set_entry_type(EntryType::Regular);
         header.set_size(0);
         header.set_mode(0o600);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
+        self.put(EntryType::Regular, header, &self.name(path), b"", io::empty())
+    }
+
+    /// What a path below the folder is called in the archive.
+    fn name(&self, path: &Path) -> Vec<u8> {
+        let path = path.as_os_str().as_bytes();
+        match &self.packing.top {
+            Some(top) if path.is_empty() => top.clone(),
+            Some(top) => [top, path].join(&b'/'),
+            None => path.to_vec(),
+        }
+    }
+
+    fn put(
+        &mut self,
+        kind: EntryType,
+        mut header: Header,
+        name: &[u8],
+        link: &[u8],
+        contents: impl io::Read,
+    ) -> io::Result<()> {
+        header.set_entry_type(kind);
         self.entries += 1;
-        self.builder.append_data(&mut header, path, io::empty())
+        append(&mut self.builder, header, name, link, contents)
     }
 
     /// Capabilities, access lists and what programs note: what a layer may bring.
@@ -190,9 +242,4 @@ fn header(stat: &Stat) -> Header {
 
 fn size(stat: &Stat) -> u64 {
     stat.st_size.try_into().unwrap_or(0)
-}
-
-fn readlink(base: &Base, path: &Path) -> io::Result<CString> {
-    let link = base.resolve(path, OFlags::PATH | OFlags::NOFOLLOW)?;
-    Ok(rustix::fs::readlinkat(&link, "", Vec::new())?)
 }

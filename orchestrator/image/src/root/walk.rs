@@ -14,10 +14,16 @@ const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 /// How often a path is resolved again because something was renamed meanwhile.
 const RESOLVE_TRIES: u32 = 1000;
 
+/// How folders are opened.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// What no path may do.
+const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
 /// A folder whose files are looked at by path.
 #[derive(Debug)]
 pub(super) struct Base {
     root: OwnedFd,
+    rules: ResolveFlags,
 }
 
 /// One file that was found.
@@ -40,17 +46,27 @@ impl Found {
 }
 
 impl Base {
+    /// A folder without the file systems that are mounted below it.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { root: rustix::fs::openat(CWD, folder, flags, Mode::empty())? })
+        let root = rustix::fs::openat(CWD, folder, FOLDER, Mode::empty())?;
+        Ok(Self { root, rules: WITHIN | ResolveFlags::NO_XDEV })
+    }
+
+    /// An open folder, with what is mounted below it.
+    pub(super) fn of(folder: &OwnedFd) -> io::Result<Self> {
+        Ok(Self { root: rustix::fs::openat(folder, ".", FOLDER, Mode::empty())?, rules: WITHIN })
+    }
+
+    /// What the folder itself is.
+    pub(super) fn own_stat(&self) -> Result<Stat, Errno> {
+        rustix::fs::fstat(&self.root)
     }
 
     /// Opens a file or folder below.
     pub(super) fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let rules = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         for _ in 0..RESOLVE_TRIES {
-            match rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), rules) {
+            match rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), self.rules) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 outcome => return outcome,
             }

@@ -42,18 +42,18 @@ impl From<Stat> for Owner {
 }
 
 /// The times of an entry: it was last read when it was last changed.
-pub(super) fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
+pub(crate) fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
     let moment = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
     Timestamps { last_access: moment, last_modification: moment }
 }
 
 /// Owner, attributes and mode of a folder. Its times are for the end.
-pub(super) fn apply_to_folder(folder: BorrowedFd<'_>, entry: &Entry) -> Result<(), LayerError> {
+pub(crate) fn apply_to_folder(folder: BorrowedFd<'_>, entry: &Entry) -> Result<(), LayerError> {
     dress(folder, entry).map_err(|error| write_error(&entry.path, error))
 }
 
 /// Creates what is neither a folder nor another name for something, under a name that is free.
-pub(super) fn create(
+pub(crate) fn create(
     folder: BorrowedFd<'_>,
     name: &[u8],
     entry: &Entry,

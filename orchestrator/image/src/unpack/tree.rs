@@ -243,7 +243,8 @@ fn resolve(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, 
     Err(Errno::AGAIN)
 }
 
-fn open_folder(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+/// Opens a folder in a folder, and no link.
+pub(crate) fn open_folder(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }
@@ -279,7 +280,7 @@ fn clean(path: &[u8]) -> Result<Vec<u8>, LayerError> {
         "leads out of the layer"
     } else if path.contains(&0) {
         "has a path with a zero in it"
-    } else if path.len() >= PATH_LIMIT || parts.iter().any(|part| part.len() > NAME_LIMIT) {
+    } else if is_too_long(path, &parts) {
         "has a path that is too long"
     } else {
         return Ok(parts.join(&b'/'));
@@ -287,8 +288,13 @@ fn clean(path: &[u8]) -> Result<Vec<u8>, LayerError> {
     Err(bad(path, what))
 }
 
+/// Whether no file can have a path of these parts.
+pub(crate) fn is_too_long(path: &[u8], parts: &[&[u8]]) -> bool {
+    path.len() >= PATH_LIMIT || parts.iter().any(|part| part.len() > NAME_LIMIT)
+}
+
 /// A path's last part, and what is before it.
-fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.is_empty() {
         return None;
     }
@@ -304,7 +310,7 @@ pub(super) fn bad(path: &[u8], what: &'static str) -> LayerError {
 }
 
 /// A path for people: shortened, and without what a terminal would obey.
-pub(super) fn shown(path: &[u8]) -> String {
+pub(crate) fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path)
         .chars()
         .take(120)

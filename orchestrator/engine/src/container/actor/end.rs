@@ -150,6 +150,7 @@ impl Actor {
             self.tell("oom", []);
         }
         self.tell("die", [("exitCode", code.to_string()), ("execDuration", ran_for.as_secs().to_string())]);
+        self.tell_unmounts();
         if is_stopping {
             self.tell("stop", []);
         }

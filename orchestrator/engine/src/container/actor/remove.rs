@@ -41,8 +41,10 @@ impl Actor {
             });
             self.tell("kill", [("signal", crate::signal::KILL.to_string())]);
             self.tell("die", [("exitCode", exit.to_string())]);
+            self.tell_unmounts();
         }
         self.disconnect().await;
+        self.end_file_uses().await;
         let folder = self.cell.folder.clone();
         blocking(move || ContainerRecord::root(&folder).remove()).await?;
         self.shared.images.release(&self.cell.id).await?;

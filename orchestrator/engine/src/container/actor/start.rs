@@ -90,6 +90,7 @@ impl Actor {
             (state.exit_code, state.oom_killed, state.is_stopped) = (0, false, false);
             state.health = health_state;
         });
+        self.tell_mounts();
         self.tell("start", []);
         Ok(())
     }
@@ -191,8 +192,11 @@ impl Actor {
         self.unmount().await;
     }
 
-    /// Takes the root's mount away. What stays is taken away before the next one.
+    /// Takes the root's mount away, once nobody uses its files. What stays is taken away before the next one.
     pub(super) async fn unmount(&mut self) {
+        if self.keeps_root() {
+            return;
+        }
         let folder = self.cell.folder.clone();
         if let Err(error) = blocking(move || ContainerRecord::root(&folder).unmount()).await {
             tracing::warn!(container = %self.cell.id, %error, "the root of a container stays mounted");
@@ -236,7 +240,7 @@ fn write_files(record: &ContainerRecord, folder: &Path, position: Option<&Positi
 }
 
 /// The mounts with their sources: made where they may be, found where they must be, filled where they are new.
-fn sources(mounts: &[MountPoint], root: &Path, filled: Option<&Volumes>) -> Result<Vec<MountPoint>, ContainerError> {
+pub(super) fn sources(mounts: &[MountPoint], root: &Path, filled: Option<&Volumes>) -> Result<Vec<MountPoint>, ContainerError> {
     let mut found = mounts.to_vec();
     for mount in &mut found {
         match mount.kind {
