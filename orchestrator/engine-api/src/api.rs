@@ -118,11 +118,7 @@ impl fmt::Debug for Entrance {
 
 /// Tells a call that Docker has and this engine has not from one that nobody has.
 async fn unknown(method: Method, uri: Uri) -> ApiError {
-    if unserved::is_known(&method, uri.path()) {
-        ApiError::not_offered(format!("this engine does not serve {method} {} yet", uri.path()))
-    } else {
-        ApiError::page_not_found()
-    }
+    unserved::refusal(&method, uri.path()).map_or_else(ApiError::page_not_found, ApiError::not_offered)
 }
 
 /// The peer of a request, for routes that ask a manager.

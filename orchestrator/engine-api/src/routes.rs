@@ -1,7 +1,9 @@
 //! The calls that stand. Each file holds what belongs to one kind of object.
 
 mod auth;
+mod commit;
 mod containers;
+mod df;
 mod distribution;
 mod events;
 mod images;
@@ -9,10 +11,12 @@ mod lease;
 mod logs;
 mod networks;
 mod nodes;
+mod prune;
 mod services;
 mod swarm;
 mod system;
 mod tasks;
+mod volumes;
 
 use axum::Router;
 use axum::routing::{any, get, head, post};
@@ -24,7 +28,8 @@ const WITH_HEAD: &[&str] = &["/_ping"];
 
 /// Whether a path answers HEAD, which axum would otherwise take to the route of GET.
 pub(crate) fn has_head(path: &str) -> bool {
-    WITH_HEAD.contains(&path)
+    let is_archive = || path.starts_with("/containers/") && path.ends_with("/archive");
+    WITH_HEAD.contains(&path) || is_archive()
 }
 
 /// All calls, without a version before them.
@@ -37,6 +42,20 @@ pub(crate) fn all() -> Router<Api> {
         // Names have slashes, so what comes behind them is told apart by hand.
         .route("/images/{*call}", any(images::call))
         .route("/auth", post(auth::check))
+        .route("/build/prune", post(prune::build_cache))
+        .route("/commit", post(commit::commit))
+        .route(
+            "/containers/{id}/archive",
+            head(containers::archive::stat).get(containers::archive::read).put(containers::archive::write),
+        )
+        .route("/containers/{id}/attach", post(containers::attach::attach))
+        .route("/containers/{id}/changes", get(containers::changes::list))
+        .route("/containers/{id}/exec", post(containers::exec::create))
+        .route("/containers/{id}/export", get(containers::export::export))
+        .route("/containers/{id}/resize", post(containers::resize::container))
+        .route("/exec/{id}/json", get(containers::exec::inspect))
+        .route("/exec/{id}/start", post(containers::exec::start))
+        .route("/exec/{id}/resize", post(containers::resize::exec))
         .route("/distribution/{*call}", get(distribution::inspect))
         .route("/networks", get(networks::list))
         .route("/networks/create", post(networks::create))
@@ -62,4 +81,9 @@ pub(crate) fn all() -> Router<Api> {
         .route("/tasks/{id}", get(tasks::inspect))
         .route("/tasks/{id}/logs", get(logs::of_task))
         .merge(containers::router())
+        .route("/system/df", get(df::usage))
+        .route("/volumes", get(volumes::list))
+        .route("/volumes/create", post(volumes::create))
+        .route("/volumes/prune", post(volumes::prune))
+        .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
 }

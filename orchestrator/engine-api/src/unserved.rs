@@ -8,28 +8,15 @@ use http::Method;
 const CALLS: &[(&str, &str)] = &[
     ("POST", "/build"),
     ("POST", "/build/cancel"),
-    ("POST", "/build/prune"),
-    ("POST", "/commit"),
     ("GET", "/configs"),
     ("POST", "/configs/create"),
     ("GET", "/configs/*"),
     ("DELETE", "/configs/*"),
     ("POST", "/configs/*/update"),
-    ("GET", "/containers/*/archive"),
-    ("HEAD", "/containers/*/archive"),
-    ("PUT", "/containers/*/archive"),
-    ("POST", "/containers/*/attach"),
     ("GET", "/containers/*/attach/ws"),
-    ("GET", "/containers/*/changes"),
     ("GET", "/containers/*/checkpoints"),
     ("POST", "/containers/*/checkpoints"),
     ("DELETE", "/containers/*/checkpoints/*"),
-    ("POST", "/containers/*/exec"),
-    ("GET", "/containers/*/export"),
-    ("POST", "/containers/*/resize"),
-    ("GET", "/exec/*/json"),
-    ("POST", "/exec/*/resize"),
-    ("POST", "/exec/*/start"),
     ("POST", "/grpc"),
     ("POST", "/networks/*/connect"),
     ("POST", "/networks/*/disconnect"),
@@ -50,17 +37,27 @@ const CALLS: &[(&str, &str)] = &[
     ("DELETE", "/secrets/*"),
     ("POST", "/secrets/*/update"),
     ("POST", "/session"),
-    ("GET", "/system/df"),
-    ("GET", "/volumes"),
-    ("POST", "/volumes/create"),
-    ("POST", "/volumes/prune"),
-    ("GET", "/volumes/*"),
     ("PUT", "/volumes/*"),
-    ("DELETE", "/volumes/*"),
 ];
 
+/// The calls by which images are built, and what to do instead.
+const BUILDS: &[&str] = &["/build", "/session", "/grpc"];
+const NO_BUILDS: &str = "this engine builds no images: build elsewhere and bring the image here, by a registry, by \
+                         `docker save IMAGE | docker load` or by `swarmup load IMAGE`";
+
+/// Why a call that Docker knows is refused; `None` for what nobody knows.
+pub(crate) fn refusal(method: &Method, path: &str) -> Option<String> {
+    if !is_known(method, path) {
+        return None;
+    }
+    if BUILDS.contains(&path) {
+        return Some(NO_BUILDS.to_owned());
+    }
+    Some(format!("this engine does not serve {method} {path} yet"))
+}
+
 /// Whether Docker knows the call.
-pub(crate) fn is_known(method: &Method, path: &str) -> bool {
+fn is_known(method: &Method, path: &str) -> bool {
     let parts: Vec<_> = path.split('/').skip(1).collect();
     CALLS.iter().any(|(known, pattern)| {
         let pattern: Vec<_> = pattern.split('/').skip(1).collect();

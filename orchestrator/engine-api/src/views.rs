@@ -3,7 +3,10 @@
 //! Pure: from what the swarm and the engine know to a document. Keys, secrets and sealed state have no view.
 
 pub(crate) mod container;
+pub(crate) mod df;
 pub(crate) mod event;
+pub(crate) mod exec;
+pub(crate) mod file_stat;
 pub(crate) mod image;
 pub(crate) mod info;
 pub(crate) mod network;
@@ -13,6 +16,7 @@ mod service_defaults;
 pub(crate) mod swarm;
 pub(crate) mod task;
 pub(crate) mod version;
+pub(crate) mod volume;
 
 use jiff::Timestamp;
 use model::Meta;

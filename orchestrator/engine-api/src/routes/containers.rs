@@ -1,12 +1,18 @@
 //! The containers of the node, whoever made them: those of tasks are among them.
 
+pub(super) mod archive;
+pub(super) mod attach;
+pub(super) mod changes;
 mod create;
+pub(super) mod exec;
+pub(super) mod export;
 mod inspect;
 mod lifecycle;
 mod list;
 mod logs;
 mod prune;
 mod remove;
+pub(super) mod resize;
 mod stats;
 mod top;
 mod update;

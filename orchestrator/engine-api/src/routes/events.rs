@@ -47,6 +47,9 @@ const FILTERS: &[&str] = &[
 const OBJECTS: &[&str] =
     &["config", "container", "daemon", "image", "network", "node", "plugin", "secret", "service", "volume"];
 
+/// The actions that say more behind a colon.
+const DETAILED: &[&str] = &["exec_create", "exec_start", "health_status"];
+
 /// `GET /events`: the kept events from `since` on, and what comes until `until`, a client that has enough, or the
 /// engine's end.
 pub(super) async fn stream(
@@ -136,12 +139,29 @@ impl Reader {
     }
 }
 
+/// Whether an action is asked for: whole, or, of those that say more behind a colon, what is before it.
+fn is_action(filters: &Filters, action: &str) -> bool {
+    let kind = action.split_once(": ").map_or(action, |(kind, _)| kind);
+    filters.admits("event", action) || DETAILED.contains(&kind) && filters.admits("event", kind)
+}
+
+/// Whether an image is asked for: by its events, and by those of its containers.
+fn is_of_image(filters: &Filters, event: &Event) -> bool {
+    let image = event.actor.attributes.get("image").map_or("", String::as_str);
+    let repository = image.rsplit_once(':').map_or(image, |(name, tag)| if tag.contains('/') { image } else { name });
+    !image.is_empty() && filters.values("image").any(|wanted| wanted == image || wanted == repository)
+}
+
 fn is_shown(filters: &Filters, event: &Event) -> bool {
     let name = event.actor.attributes.get("name").map_or("", String::as_str);
-    let is_object = |key: &&str| filters.admits_prefix(key, &event.actor.id) || filters.admits_prefix(key, name);
+    let is_object = |key: &&str| {
+        filters.admits_prefix(key, &event.actor.id)
+            || filters.admits_prefix(key, name)
+            || *key == "image" && is_of_image(filters, event)
+    };
     filters.admits("type", event.kind.as_str())
         && filters.admits("scope", event.scope.as_str())
-        && filters.admits("event", &event.action)
+        && is_action(filters, &event.action)
         && filters.admits_labels("label", &event.actor.attributes)
         && OBJECTS.iter().all(is_object)
 }

@@ -2,7 +2,7 @@
 //!
 //! Names of images have slashes, and axum has no such places in the middle of a path: here the path is read by hand.
 
-mod archive;
+pub(super) mod archive;
 mod create;
 mod lacking;
 mod list;

@@ -45,6 +45,8 @@ mod served;
 #[cfg(test)]
 mod services;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod swarm;
 #[cfg(test)]
 mod tasks;

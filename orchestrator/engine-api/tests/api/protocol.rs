@@ -55,7 +55,8 @@ async fn what_answers_get_answers_no_head_but_ping_does() {
     for path in ["/info", "/v1.41/version", "/events", "/nodes", "/swarm", "/containers/json", "/nothing"] {
         check(path, 404).await;
     }
-    check("/containers/x/archive?path=/", 501).await;
+    check("/containers/x/archive?path=/", 404).await;
+    check("/containers/x/checkpoints/y", 404).await;
 }
 
 #[tokio::test]
@@ -90,7 +91,7 @@ async fn what_nobody_serves_is_not_found_and_what_docker_serves_is_not_implement
     check("GET", "/nodes/", 404, "page not found").await;
     check("GET", "/v1.41/plugins?x=1", 501, "this engine does not serve GET /plugins yet").await;
     check("DELETE", "/plugins/a/b:1", 501, "this engine does not serve DELETE /plugins/a/b:1 yet").await;
-    check("POST", "/volumes/create", 501, "this engine does not serve POST /volumes/create yet").await;
+    check("PUT", "/volumes/data", 501, "this engine does not serve PUT /volumes/data yet").await;
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ pub(super) async fn load(
 }
 
 /// The bytes of a body as they come, told of where somebody wants to know. Silence is an error.
-pub(super) fn received(
+pub(in crate::routes) fn received(
     body: Body,
     told: Option<(Arc<Lines>, &'static str)>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {

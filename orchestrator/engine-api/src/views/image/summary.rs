@@ -32,6 +32,11 @@ pub(crate) struct SummaryDocument {
 }
 
 impl SummaryDocument {
+    /// Adds how many containers are of the image.
+    pub(crate) fn used_by(self, containers: usize) -> Self {
+        Self { containers: i64::try_from(containers).unwrap_or(i64::MAX), ..self }
+    }
+
     /// Shows an image to a client of this age. `sharing` is there where the client wants to know what is shared.
     pub(crate) fn new(image: Image, sharing: Option<&Sharing>, version: ApiVersion) -> Self {
         let shared_size = sharing.map_or(-1, |sharing| i64::try_from(sharing.bytes(&image)).unwrap_or(i64::MAX));

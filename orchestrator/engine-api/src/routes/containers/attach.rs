@@ -1,0 +1,131 @@
+//! `POST /containers/{id}/attach`: a client on the streams of a container's program.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use engine::{ContainerStatus, Containers};
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use runtime::{LogQuery, LogReader, Stream, Streams};
+
+use crate::api::Api;
+use crate::detach_keys::DetachKeys;
+use crate::error::ApiError;
+use crate::hijack::{self, ClientGone, MULTIPLEXED, RAW, Wire, WireOutput};
+use crate::path::Named;
+use crate::query::Query;
+use crate::relay::{EndOfInput, Left, ProgramStreams, Relay, send};
+use crate::version::ApiVersion;
+
+/// Since when clients are told whether pieces have heads.
+pub(super) const MULTIPLEXED_SINCE: ApiVersion = ApiVersion::new(1, 42);
+
+/// What was written before comes first where `logs` asks for it; then the client is connected where `stream` does.
+pub(in crate::routes) async fn attach(
+    State(api): State<Api>,
+    Extension(version): Extension<ApiVersion>,
+    Named(name): Named,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let keys = query.text("detachKeys");
+    let detach_keys = DetachKeys::parse(keys)
+        .map_err(|error| ApiError::invalid(format!("Invalid detach keys ({keys}) provided: {error}")))?;
+    let containers = api.engine.containers().clone();
+    let view = containers.find(&name)?;
+    let (id, config) = (view.record.id.clone(), &view.record.config);
+    refuse_at_rest(view.state.status, &name)?;
+    let shown = Streams { stdin: false, stdout: query.boolean("stdout"), stderr: query.boolean("stderr") };
+    let streams = Streams { stdin: query.boolean("stdin") && config.open_stdin, ..shown };
+    let attachment = if query.boolean("stream") && streams != Streams::NONE {
+        Some(containers.attach(&id, streams).await?)
+    } else {
+        None
+    };
+    // Asked for after the connection: nothing is missing, and at the seam a line may come twice, as in Docker.
+    let until = Some(Timestamp::now());
+    let log =
+        if query.boolean("logs") { containers.logs(&id, LogQuery { until, ..LogQuery::default() })? } else { None };
+    let is_framed = !config.tty;
+    let keeps_output = config.stdin_once && !config.tty;
+    let relay = attachment.map(|attachment| Relay {
+        program: ProgramStreams::First(attachment),
+        streams,
+        is_framed,
+        detach_keys: config.tty.then_some(detach_keys),
+        end_of_input: if keeps_output { EndOfInput::EndsInput } else { EndOfInput::Detaches },
+    });
+    let content_type = if is_framed && version >= MULTIPLEXED_SINCE { MULTIPLEXED } else { RAW };
+    Ok(hijack::answer(hijack::is_upgrade(&headers), content_type, move |wire| {
+        converse(wire, log, shown, is_framed, relay, containers, id)
+    }))
+}
+
+/// Docker attaches nobody to what stands still.
+fn refuse_at_rest(status: ContainerStatus, name: &str) -> Result<(), ApiError> {
+    let conflict = |words: String| ApiError::new(StatusCode::CONFLICT, words);
+    match status {
+        ContainerStatus::Paused => {
+            Err(conflict(format!("container {name} is paused, unpause the container before attach")))
+        }
+        ContainerStatus::Restarting => {
+            Err(conflict(format!("container {name} is restarting, wait until the container is running")))
+        }
+        ContainerStatus::Created
+        | ContainerStatus::Running
+        | ContainerStatus::Removing
+        | ContainerStatus::Exited
+        | ContainerStatus::Dead => Ok(()),
+    }
+}
+
+async fn converse(
+    mut wire: Wire,
+    log: Option<LogReader>,
+    shown: Streams,
+    is_framed: bool,
+    relay: Option<Relay>,
+    containers: Containers,
+    id: String,
+) {
+    if let Some(log) = log
+        && replay(log, &mut wire.output, shown, is_framed).await.is_err()
+    {
+        return;
+    }
+    if let Some(relay) = relay {
+        match relay.run(&mut wire).await {
+            Left::Detached => containers.note_detach(&id),
+            Left::Ended => {}
+            Left::Gone => tracing::info!(container = %id, "a client that takes nothing is detached"),
+        }
+    }
+    wire.output.end().await;
+}
+
+/// Shows what was written before.
+async fn replay(
+    mut log: LogReader,
+    client: &mut WireOutput,
+    shown: Streams,
+    is_framed: bool,
+) -> Result<(), ClientGone> {
+    while let Some(entry) = log.next().await {
+        match entry {
+            Ok(entry) => {
+                let is_wanted = match entry.stream {
+                    Stream::Stdout => shown.stdout,
+                    Stream::Stderr => shown.stderr,
+                };
+                if is_wanted {
+                    send(client, entry.stream, entry.text.as_bytes(), is_framed).await?;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a log cannot be shown to its end");
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Programs that are added to containers: made, started with a client on their streams or without, looked at.
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use engine::{ContainerError, Containers, ExecConfig, ExecStream};
+use http::StatusCode;
+use runtime::{RuntimeError, Stream, Streams, TtySize};
+use serde::{Deserialize, Serialize};
+
+use super::attach::MULTIPLEXED_SINCE;
+use crate::api::Api;
+use crate::body::read_json;
+use crate::detach_keys::DetachKeys;
+use crate::error::ApiError;
+use crate::hijack::{self, MULTIPLEXED, RAW, Wire};
+use crate::path::Named;
+use crate::relay::{EndOfInput, Left, ProgramStreams, Relay, send};
+use crate::respond::{done, json};
+use crate::version::ApiVersion;
+use crate::views::exec::ExecDocument;
+
+/// Since when a terminal has its size from the start.
+const CONSOLE_SIZE_SINCE: ApiVersion = ApiVersion::new(1, 42);
+
+/// How a program is started.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct StartBody {
+    detach: bool,
+    tty: bool,
+    console_size: Option<[u16; 2]>,
+}
+
+/// `POST /containers/{id}/exec`
+pub(in crate::routes) async fn create(
+    State(api): State<Api>,
+    Extension(version): Extension<ApiVersion>,
+    Named(name): Named,
+    request: Request,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct CreatedDocument {
+        id: String,
+    }
+    let mut config: ExecConfig = read_json(request).await?;
+    if version < CONSOLE_SIZE_SINCE {
+        config.console_size = None;
+    }
+    detach_keys(&config)?;
+    let id = api.engine.containers().exec_create(&name, config)?;
+    Ok(json(StatusCode::CREATED, &CreatedDocument { id }))
+}
+
+/// `GET /exec/{id}/json`
+pub(in crate::routes) async fn inspect(State(api): State<Api>, Named(id): Named) -> Result<Response, ApiError> {
+    let view = api.engine.containers().exec_inspect(&id)?;
+    Ok(json(StatusCode::OK, &ExecDocument::from(view)))
+}
+
+/// `POST /exec/{id}/start`: with a client on its streams, or, with `Detach`, without. What was made with streams that
+/// nobody is on loses what it writes there.
+pub(in crate::routes) async fn start(
+    State(api): State<Api>,
+    Extension(version): Extension<ApiVersion>,
+    Named(id): Named,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let is_upgrade = hijack::is_upgrade(request.headers());
+    let body: StartBody = read_json(request).await?;
+    let containers = api.engine.containers().clone();
+    let config = containers.exec_inspect(&id)?.config;
+    let keys = detach_keys(&config)?;
+    let size = body.console_size.filter(|_| body.tty && version >= CONSOLE_SIZE_SINCE);
+    let size = size.map(|[rows, columns]| TtySize { columns, rows });
+    let started = containers.exec_start(&id, size).await;
+    if body.detach {
+        return started.map(|_| done()).map_err(ApiError::from);
+    }
+    let is_framed = !body.tty;
+    let content_type = if is_framed && version >= MULTIPLEXED_SINCE { MULTIPLEXED } else { RAW };
+    match started {
+        Ok(program) => {
+            let relay = relay(program, &config, keys, is_framed);
+            Ok(hijack::answer(is_upgrade, content_type, move |wire| converse(wire, relay, containers, id)))
+        }
+        // Docker has answered by then; its client reads the words from the stream, and how it ended from the program.
+        Err(error @ ContainerError::Runtime(RuntimeError::Start { .. })) => {
+            let words = format!("{}\r\n", model::with_causes(&error));
+            Ok(hijack::answer(is_upgrade, content_type, move |mut wire: Wire| async move {
+                if send(&mut wire.output, Stream::Stdout, words.as_bytes(), is_framed).await.is_ok() {
+                    wire.output.end().await;
+                }
+            }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn detach_keys(config: &ExecConfig) -> Result<DetachKeys, ApiError> {
+    let keys = &config.detach_keys;
+    DetachKeys::parse(keys)
+        .map_err(|error| ApiError::invalid(format!("Invalid escape keys ({keys}) provided: {error}")))
+}
+
+fn relay(program: ExecStream, config: &ExecConfig, keys: DetachKeys, is_framed: bool) -> Relay {
+    Relay {
+        program: ProgramStreams::Added(program),
+        streams: Streams { stdin: config.attach_stdin, stdout: config.attach_stdout, stderr: config.attach_stderr },
+        is_framed,
+        detach_keys: config.tty.then_some(keys),
+        end_of_input: if config.tty { EndOfInput::Detaches } else { EndOfInput::EndsInput },
+    }
+}
+
+async fn converse(mut wire: Wire, relay: Relay, containers: Containers, id: String) {
+    match relay.run(&mut wire).await {
+        Left::Detached => containers.note_exec_detach(&id),
+        Left::Ended => {}
+        Left::Gone => tracing::info!(exec = %id, "a client that takes nothing is detached"),
+    }
+    wire.output.end().await;
+}

@@ -1,0 +1,10 @@
+//! Containers' streams and files, as clients have them: real containers of a real image.
+
+mod archive;
+mod attach;
+mod exec;
+mod files_by_client;
+mod lab;
+mod usage;
+mod volumes;
+mod wire;
