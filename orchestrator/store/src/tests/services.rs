@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use model::{
-    ErrorKind, NodeId, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, TaskStatus, UpdateState, UpdateStatus,
-    Version,
+    ErrorKind, NodeId, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, UpdateState, UpdateStatus, Version,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;

@@ -240,7 +240,11 @@ fn write_files(record: &ContainerRecord, folder: &Path, position: Option<&Positi
 }
 
 /// The mounts with their sources: made where they may be, found where they must be, filled where they are new.
-pub(super) fn sources(mounts: &[MountPoint], root: &Path, filled: Option<&Volumes>) -> Result<Vec<MountPoint>, ContainerError> {
+pub(super) fn sources(
+    mounts: &[MountPoint],
+    root: &Path,
+    filled: Option<&Volumes>,
+) -> Result<Vec<MountPoint>, ContainerError> {
     let mut found = mounts.to_vec();
     for mount in &mut found {
         match mount.kind {
