@@ -250,6 +250,8 @@ class Bench:
                 for name, function, _ in cases:
                     try:
                         found[name, is_ours] = function(swarm)
+                        median = statistics.median(found[name, is_ours])
+                        self.table.say(f"  {swarm.name}: {name}: median {median:.1f}")
                     except Missed as missed:
                         found[name, is_ours] = f"{swarm.name}: {missed}"
                         swarm.clear()
