@@ -17,11 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{
-    Agent, AgentParts, Controller, Executor, Farewell, IdentityKeeper, KeptTask, Remote, TaskFailure, TaskKeeper,
+    Agent, AgentParts, Controller, Executor, Farewell, IdentityKeeper, KeptTask, LogQuery, Remote, TaskFailure,
+    TaskKeeper, TaskLog,
 };
 use async_trait::async_trait;
 use ca::{Authority, KeyPair, NodeSubject};
 use engine::{Engine, EngineSettings};
+use futures_util::stream;
 use jiff::Timestamp;
 use model::{
     BOOTSTRAP_FORMAT, Bootstrap, CONTROL_PORT, ClusterId, ContainerStatus, GOSSIP_PORT, GossipKey, Host, JoinSecrets,
@@ -31,7 +33,7 @@ use model::{
 use rand::rngs::StdRng;
 use rpc::{Connector, Identity, TlsState, Trust};
 use serde::{Deserialize, Serialize};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -194,6 +196,7 @@ async fn agent(agents: &Agents, number: usize, engine: Arc<Engine>) -> Result<Ag
         members: agents.roster.iter().map(member).collect(),
         gossip_keys: vec![agents.gossip_key.clone()],
         gossip_socket,
+        images_listener: TcpListener::bind((node.addr.ip(), GOSSIP_PORT)).await?,
         leader: watch::Sender::new(None).subscribe(),
         farewell: watch::Sender::new(Farewell::Restart).subscribe(),
         keeper: Arc::new(Nowhere),
@@ -279,5 +282,9 @@ impl Controller for NoContainer {
 
     async fn observe(&self) -> (Option<ContainerStatus>, Vec<PortConfig>) {
         (Some(ContainerStatus { container_id: self.id.clone(), pid: 1, exit_code: 0 }), Vec::new())
+    }
+
+    async fn logs(&self, _: LogQuery) -> Result<TaskLog, TaskFailure> {
+        Ok(Box::pin(stream::empty()))
     }
 }
