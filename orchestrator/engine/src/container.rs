@@ -48,6 +48,7 @@ use rand::rngs::StdRng;
 use runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::cell::Cell;
 pub use self::changes::{ContainerUpdate, Grace, StopRequest};
@@ -167,11 +168,18 @@ impl Containers {
         let take = |set: &Mutex<JoinSet<()>>| std::mem::take(&mut *set.lock().unwrap_or_else(PoisonError::into_inner));
         self.shared.closing.send_replace(true);
         take(&self.shared.streams).shutdown().await;
-        let mut tasks = take(&self.shared.tasks);
-        let all = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(CLOSE_LIMIT, all).await.is_err() {
-            tracing::warn!("work on containers is left to the next engine");
-            tasks.shutdown().await;
+        let deadline = Instant::now() + CLOSE_LIMIT;
+        loop {
+            // What was begun may begin something itself, which ends as soon as it looks.
+            let mut tasks = take(&self.shared.tasks);
+            if tasks.is_empty() {
+                return;
+            }
+            let all = async { while tasks.join_next().await.is_some() {} };
+            if tokio::time::timeout_at(deadline, all).await.is_err() {
+                tracing::warn!("work on containers is left to the next engine");
+                tasks.shutdown().await;
+            }
         }
     }
 

@@ -160,6 +160,19 @@ impl Connection {
         self.socket.request(message).doing(|| format!("plug link {index} into bridge {bridge}"))
     }
 
+    /// Lets what comes into a bridge by a link go out by it again.
+    pub fn let_return(&mut self, index: u32) -> Result<(), KernelError> {
+        // `RTM_SETLINK`, `AF_BRIDGE`, `IFLA_PROTINFO`, `IFLA_BRPORT_MODE`
+        const CHANGE_LINK: u16 = 19;
+        const FAMILY_BRIDGE: u8 = 7;
+        const OF_FAMILY: u16 = 12;
+        const MODE: u16 = 4;
+        let mut fixed = link_header(index, 0, 0);
+        fixed[0] = FAMILY_BRIDGE;
+        let message = Message::new(CHANGE_LINK, 0, &fixed).nested(OF_FAMILY, &Attributes::new().bytes(MODE, &[1]));
+        self.socket.request(message).doing(|| format!("let packets return by link {index}"))
+    }
+
     /// Gives a link an address; one that it has already is fine. IPv6 addresses are usable at once: whoever gives them
     /// knows that they are unique.
     pub fn ensure_address(&mut self, index: u32, prefix: Prefix) -> Result<(), KernelError> {

@@ -127,12 +127,21 @@ pub(crate) fn connect(
         }
         outcome => outcome?,
     }
-    let configured = namespace::inside_network(process, || configure(endpoint)).map_err(NetworkError::from);
-    if let Err(error) = configured.and_then(|outcome| outcome.map_err(NetworkError::from)) {
+    let outer = returning(&mut connection, &name).map_err(NetworkError::from);
+    let configured = outer.and_then(|()| Ok(namespace::inside_network(process, || configure(endpoint))??));
+    if let Err(error) = configured {
         connection.remove_link(&name)?;
         return Err(error);
     }
     Ok(())
+}
+
+/// Lets a container reach itself by a port that it publishes: where the kernel filters bridged packets, they do not leave
+/// the bridge on their way.
+fn returning(connection: &mut Connection, name: &str) -> Result<(), KernelError> {
+    let link = connection.link(name)?;
+    let link = link.ok_or_else(|| KernelError::new(format!("find link `{name}`"), ErrorKind::NotFound))?;
+    connection.let_return(link.index)
 }
 
 /// Sets the links up in the caller's network namespace.
@@ -173,7 +182,10 @@ pub(crate) fn settle(bridge: u32, containers: &[String]) -> Result<(), KernelErr
     for link in connection.links()? {
         let is_in = link.master == Some(bridge);
         match (known.contains(&link.name), is_in) {
-            (true, false) => connection.plug(link.index, bridge)?,
+            (true, false) => {
+                connection.plug(link.index, bridge)?;
+                connection.let_return(link.index)?;
+            }
             (false, true) => {
                 tracing::info!(link = link.name, "a link that belongs to no container is removed");
                 connection.remove_link(&link.name)?;

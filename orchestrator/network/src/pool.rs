@@ -17,17 +17,17 @@ pub struct Subnet {
 
 impl Subnet {
     /// The range of addresses.
-    pub fn prefix(&self) -> Prefix {
+    pub fn prefix(self) -> Prefix {
         Prefix { address: IpAddr::V4(self.gateway), length: self.prefix_length }.network()
     }
 
     /// The host's address with the length of the range's prefix.
-    pub(crate) fn gateway_prefix(&self) -> Prefix {
+    pub(crate) fn gateway_prefix(self) -> Prefix {
         Prefix { address: IpAddr::V4(self.gateway), length: self.prefix_length }
     }
 
     /// The lowest address of the range that is nobody's: neither the host's, nor the range's own first and last one.
-    pub(crate) fn lowest_free(&self, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+    pub(crate) fn lowest_free(self, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
         let size = 1_u32.checked_shl(32 - u32::from(self.prefix_length)).unwrap_or(0);
         let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_length)).unwrap_or(0);
         let first = self.gateway.to_bits() & mask;

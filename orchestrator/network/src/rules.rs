@@ -67,7 +67,7 @@ pub(crate) fn ruleset<'e>(subnet: Subnet, endpoints: impl Iterator<Item = &'e En
 fn redirect((port, container): &(&PublishedPort, Ipv4Addr)) -> Option<Rule> {
     let IpAddr::V4(host) = port.host_address else { return None };
     let rule = if host.is_unspecified() {
-        Rule::new().to_this_host()
+        Rule::new().for_this_host()
     } else {
         Rule::new().destination_within(Prefix { address: host.into(), length: 32 })
     };

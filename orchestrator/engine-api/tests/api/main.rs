@@ -35,6 +35,8 @@ mod malformed;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod networks;
+#[cfg(test)]
 mod nodes;
 #[cfg(test)]
 mod protocol;

@@ -239,8 +239,7 @@ async fn info_claims_nothing_that_does_not_stand() {
     for count in ["Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images"] {
         assert_eq!(info[count], 0, "{count}");
     }
-    let plugins =
-        json!({"Volume": ["local"], "Network": ["host", "null"], "Authorization": null, "Log": ["json-file", "local"]});
+    let plugins = json!({"Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": null, "Log": ["json-file", "local"]});
     assert_eq!(info["Plugins"], plugins);
     let (driver, groups) = (json!("overlayfs"), json!("cgroupfs"));
     assert_eq!((&info["Driver"], &info["CgroupDriver"], &info["Runtimes"]), (&driver, &groups, &json!({})));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{NodeNetwork, with_causes};
-use network::{BridgeSettings, Endpoint};
+use network::{Bridge, BridgeSettings, Endpoint};
+use tokio::sync::watch;
 
 use super::{ContainerError, ContainerRecord, ContainerState, Shared};
 use crate::config::{ContainerConfig, HostConfig};
@@ -21,16 +22,15 @@ pub(crate) fn bridge_settings(root: &Path, engine_id: String) -> BridgeSettings 
     BridgeSettings { owner: engine_id, folder: root.join("network") }
 }
 
-/// Looks after the bridge until the engine is to close.
-pub(super) async fn tend(shared: Arc<Shared>) {
-    let mut closing = shared.closing.subscribe();
+/// Looks after the bridge until the engine is to close, or is gone.
+pub(super) async fn tend(bridge: Arc<Bridge>, mut closing: watch::Receiver<bool>) {
     loop {
         tokio::select! {
-            // The sender lives as long as the share.
+            // An error says that the engine is gone.
             _ = closing.wait_for(|is_closing| *is_closing) => return,
             () = tokio::time::sleep(TEND_PAUSE) => {}
         }
-        let bridge = Arc::clone(&shared.bridge);
+        let bridge = Arc::clone(&bridge);
         if let Err(error) = blocking(move || bridge.tend()).await {
             tracing::warn!(error = with_causes(&error), "the node's bridge is not as it should be; trying again");
         }

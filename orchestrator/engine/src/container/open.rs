@@ -107,7 +107,7 @@ impl Containers {
                 tracing::warn!(container = %id, %error, "it could not be removed; the next opening tries again");
             }
         }
-        shared.spawn(network_of::tend(Arc::clone(&shared)));
+        shared.spawn(network_of::tend(Arc::clone(&shared.bridge), shared.closing.subscribe()));
         Ok(Self { shared })
     }
 }

@@ -1,5 +1,6 @@
 //! The bundle of a container: its settings in full, in the runtime's words.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ use crate::signal;
 
 /// Where programs are looked for, unless the image says otherwise.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Docker's settings of a network that is a container's own.
+const OWN_NETWORK: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
 /// Where a container lies on its node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +66,7 @@ pub(crate) fn bundle(
     bundle.seccomp = security.seccomp;
     bundle.devices = devices(host);
     bundle.device_rules = host.resources.device_cgroup_rules.clone().unwrap_or_default();
-    bundle.sysctls = host.sysctls.clone();
+    bundle.sysctls = sysctls(host, &network);
     bundle.ulimits = ulimits(host);
     bundle.oom_score_adj = Some(host.oom_score_adj).filter(|score| *score != 0);
     bundle.namespaces = Namespaces {
@@ -87,6 +92,17 @@ fn network_namespace(network: &NetworkMode, place: &Place) -> Result<Namespace, 
             place.joins.clone().map(Namespace::Path).ok_or_else(words)
         }
     }
+}
+
+/// What was asked for; and in a network of its own, as in Docker, every user may listen on any port and send echo requests.
+fn sysctls(host: &HostConfig, network: &NetworkMode) -> BTreeMap<String, String> {
+    let mut sysctls = host.sysctls.clone();
+    if matches!(network, NetworkMode::Node(NodeNetwork::Bridge | NodeNetwork::None)) {
+        for (name, value) in OWN_NETWORK {
+            sysctls.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+    }
+    sysctls
 }
 
 /// Of several hierarchies a container sees the host's view, as in Docker.

@@ -49,7 +49,8 @@ impl Lab {
         let folder = tempfile::Builder::new().prefix("engine-test-").tempdir_in("/var/tmp").unwrap();
         // Sockets lie there, whose paths must be short.
         let state = tempfile::Builder::new().prefix("engine-test-").tempdir_in("/run").unwrap();
-        let cgroups = PathBuf::from(format!("/engine-test-{}-{number}", std::process::id()));
+        // By a name that was drawn: tests in process namespaces of their own have the same numbers.
+        let cgroups = Path::new("/").join(folder.path().file_name().unwrap());
         let events = Arc::new(EventLog::new());
         let containers = open(folder.path(), state.path(), &cgroups, &events, u64::from(number)).await;
         let archive = archive_of_image();

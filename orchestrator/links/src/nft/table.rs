@@ -144,19 +144,19 @@ impl Rule {
     /// Only packets from a prefix, in a table of the prefix's family.
     #[must_use]
     pub fn source_within(self, prefix: Prefix) -> Self {
-        self.load_source(prefix.address.is_ipv6()).is_within(prefix)
+        self.load_source(prefix.address.is_ipv6()).within(prefix)
     }
 
     /// Only packets to a prefix, in a table of the prefix's family.
     #[must_use]
     pub fn destination_within(self, prefix: Prefix) -> Self {
         let (offset, length) = if prefix.address.is_ipv6() { (24, 16) } else { (16, 4) };
-        self.with(Expression::LoadPayload { base: Base::Network, offset, length }).is_within(prefix)
+        self.with(Expression::LoadPayload { base: Base::Network, offset, length }).within(prefix)
     }
 
     /// Only packets to an address of this host.
     #[must_use]
-    pub fn to_this_host(self) -> Self {
+    pub fn for_this_host(self) -> Self {
         // `RTN_LOCAL`
         self.with(Expression::LoadDestinationKind).with(Expression::Equals(2_u32.to_ne_bytes().to_vec()))
     }
@@ -241,7 +241,7 @@ impl Rule {
         self.with(Expression::Redirect(destination))
     }
 
-    fn is_within(self, prefix: Prefix) -> Self {
+    fn within(self, prefix: Prefix) -> Self {
         let network = octets(&prefix.network().address);
         let ones = Prefix { address: all_ones(prefix.address), length: prefix.length };
         let mask = octets(&ones.network().address);

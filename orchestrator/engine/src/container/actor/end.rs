@@ -115,9 +115,10 @@ impl Actor {
     pub(super) async fn end(&mut self, exit: Exit) -> Next {
         let is_stopping = self.live.take().is_some_and(|live| live.is_stopping);
         let ran_for = self.running_for();
+        // Whoever hears of the end may want its ports.
+        self.disconnect().await;
         self.note_end(exit, ran_for, is_stopping);
         let record = self.cell.record();
-        self.disconnect().await;
         // Mounts go before anybody is told of a restart; whoever waits for the end has been told already.
         self.unmount().await;
         if record.host_config.auto_remove {

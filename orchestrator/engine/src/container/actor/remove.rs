@@ -29,6 +29,7 @@ impl Actor {
         });
         self.shared.runtime.discard(&self.cell.id).await?;
         self.container = None;
+        self.disconnect().await;
         if had_process {
             let exit = match self.live.take() {
                 Some(live) => live.ending.await.code,
@@ -43,7 +44,6 @@ impl Actor {
             self.tell("die", [("exitCode", exit.to_string())]);
             self.tell_unmounts();
         }
-        self.disconnect().await;
         self.end_file_uses().await;
         let folder = self.cell.folder.clone();
         blocking(move || ContainerRecord::root(&folder).remove()).await?;
