@@ -305,7 +305,7 @@ async fn joining_fails_and_succeeds_in_dockers_words() {
 #[tokio::test]
 async fn commands_that_are_not_served_yet_say_so() {
     for (_served, docker, _) in each(MemoryNode::manager).await {
-        assert_eq!(docker.expect_refusal(&["ps"]).await, "this engine does not serve GET /containers/json yet");
+        assert_eq!(docker.expect_refusal(&["config", "ls"]).await, "this engine does not serve GET /configs yet");
         assert_eq!(docker.expect_refusal(&["secret", "ls"]).await, "this engine does not serve GET /secrets yet");
     }
 }

@@ -47,7 +47,8 @@ for _, reading in zip(range(2), container.stats(decode=True)):
     assert reading["name"] == "/web"
 container.pause()
 container.unpause()
-assert container.update(mem_limit="96m", memswap_limit="192m") == {"Warnings": []}
+updated = container.update(mem_limit="96m", memswap_limit="192m")
+assert updated == {"Warnings": []}, updated
 container.rename("shop")
 assert client.containers.get("shop").attrs["HostConfig"]["Memory"] == 96 << 20
 try:

@@ -84,10 +84,19 @@ impl Containers {
         Ok(has_run)
     }
 
-    /// Sends a signal to a container's first process: `KILL` where none is named.
+    /// Sends a signal to a container's first process: `KILL` where none is named, which nothing withstands, so that it
+    /// returns once the container has ended.
     pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<(), ContainerError> {
         let signal = signal.map_or(Ok(signal::KILL), signal::parse)?;
-        self.cell(name)?.ask(|reply| Command::Kill(signal, reply)).await
+        let cell = self.cell(name)?;
+        let mut states = cell.watch();
+        cell.ask(|reply| Command::Kill(signal, reply)).await?;
+        drop(cell);
+        if signal == signal::KILL {
+            // Closed where the container removes itself at its end.
+            let _ = states.wait_for(|state| !state.status.is_running()).await;
+        }
+        Ok(())
     }
 
     /// Makes all processes of a container stand still.

@@ -36,7 +36,8 @@ impl Containers {
     ///
     /// A caller that goes away meanwhile has made it all the same.
     pub async fn create(&self, name: Option<&str>, request: CreateRequest) -> Result<Created, ContainerError> {
-        let (shared, name) = (Arc::clone(&self.shared), name.map(str::to_owned));
+        let name = name.map(|name| name.strip_prefix('/').unwrap_or(name).to_owned());
+        let shared = Arc::clone(&self.shared);
         self.owned(Box::pin(async move {
             let id = shared.draw(crate::hex_id);
             let reservation = match name {

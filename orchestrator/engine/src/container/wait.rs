@@ -7,7 +7,7 @@ use super::{ContainerError, ContainerState, ContainerStatus, Containers};
 /// What is waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WaitCondition {
-    /// That it does not run; at once where it does not.
+    /// That it does not run, at once where it does not; or that its program ends, though it is to be started again.
     #[default]
     NotRunning,
     /// That its program ends, from now on.
@@ -53,7 +53,7 @@ impl Wait {
     pub async fn outcome(&mut self) -> WaitOutcome {
         let (condition, ends) = (self.condition, self.ends);
         let is_met = move |state: &ContainerState| match condition {
-            WaitCondition::NotRunning => !state.status.is_running(),
+            WaitCondition::NotRunning => !state.status.is_running() || state.ends != ends,
             WaitCondition::NextExit => state.ends != ends || state.status == ContainerStatus::Removing,
             // Closed with the container.
             WaitCondition::Removed => false,

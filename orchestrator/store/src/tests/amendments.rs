@@ -68,6 +68,9 @@ fn a_status_costs_its_own_bytes_and_changes_the_task_as_the_whole_would() {
         let mut expected = only_task(&state);
         change(&mut expected);
         expected.meta = only_task(&after).meta;
+        // The store notes it, whoever reports.
+        let is_running = expected.state.status.state == TaskState::Running;
+        expected.state.status.running_since = is_running.then_some(expected.meta.updated_at);
         assert_eq!(only_task(&after), expected);
         assert_eq!(only_task(&provisional), expected);
     };
