@@ -136,8 +136,8 @@ fn an_upgrade_goes_node_by_node_while_containers_and_the_swarm_run_on() {
         }
         let again: Value =
             serde_json::from_str(&workstation.swarmup(&format!("{upgrade} --output json")).answer()).unwrap();
-        let states: Vec<_> = again["nodes"].as_array().unwrap().iter().map(|node| node["state"].as_str()).collect();
-        assert_eq!(states, [Some("current"); 5], "{again:#}");
+        let told: Vec<_> = again["nodes"].as_array().unwrap().iter().map(|node| node["state"].as_str()).collect();
+        assert_eq!(told, [Some("current"); 5], "{again:#}");
 
         // A machine that starts anew comes with the agent that it had.
         workstation.swarmup("node restart node-5 -c lab").answer();

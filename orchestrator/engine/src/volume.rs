@@ -45,6 +45,9 @@ pub enum VolumeError {
     /// What was given cannot name a volume.
     #[error(transparent)]
     InvalidName(#[from] InvalidVolumeName),
+    /// There is no driver of this name.
+    #[error("error looking up volume plugin {0}: plugin \"{0}\" not found")]
+    NoSuchDriver(String),
     /// A volume like this is not offered.
     #[error("{0}")]
     NotOffered(String),
@@ -249,9 +252,7 @@ impl Shared {
             return Ok(volume.clone());
         }
         if !matches!(request.driver.as_str(), "" | "local") {
-            let driver = &request.driver;
-            let words = format!("error looking up volume plugin {driver}: plugin \"{driver}\" not found");
-            return Err(VolumeError::NotOffered(words));
+            return Err(VolumeError::NoSuchDriver(request.driver.clone()));
         }
         if let Some(option) = request.options.keys().next() {
             let words = format!("option \"{option}\" of the driver \"local\" is not offered by this node");

@@ -100,12 +100,12 @@ mod tests {
         assert_eq!(third.len(), 4);
         assert_eq!(lines(&mut messages, 4).await, third);
         lab.nodes[other].control(ControlRequest::RemoveService { id: id() }).await.unwrap();
-        let mut last = None;
+        let mut final_word = None;
         while let Some(message) = next(&mut messages).await {
-            last = Some(message);
+            final_word = Some(message);
         }
         let words = format!("reasons: node {lost} is not available");
-        assert!(matches!(&last, Some(LogMessage::Incomplete(told)) if told.ends_with(&words)), "{last:?}");
+        assert!(matches!(&final_word, Some(LogMessage::Incomplete(told)) if told.ends_with(&words)), "{final_word:?}");
     }
 
     #[tokio::test]

@@ -166,12 +166,14 @@ mod tests {
             .await;
         assert_kept(&lab, 0, &wanted).await;
 
-        let replicas = |number: u64| if number % 2 == 0 { 7 } else { 2 };
+        let replicas = |number: u64| if number.is_multiple_of(2) { 7 } else { 2 };
         through_the_leaders_death(&mut lab, SERVICES, async |node, number| {
             change(node, number, false, |spec| set_replicas(spec, replicas(number))).await.map(drop)
         })
         .await;
-        wanted.iter_mut().for_each(|(number, spec)| set_replicas(spec, replicas(*number)));
+        for (number, spec) in &mut wanted {
+            set_replicas(spec, replicas(*number));
+        }
         assert_kept(&lab, 0, &wanted).await;
 
         through_the_leaders_death(&mut lab, SERVICES, async |node, number| {
@@ -179,7 +181,9 @@ mod tests {
         })
         .await;
         let former = wanted.clone();
-        wanted.values_mut().for_each(|spec| set_image(spec, "a:2"));
+        for spec in wanted.values_mut() {
+            set_image(spec, "a:2");
+        }
         assert_kept(&lab, 0, &wanted).await;
 
         through_the_leaders_death(&mut lab, SERVICES, async |node, number| {

@@ -189,7 +189,7 @@ async fn change(
 fn note(task: &mut Task, state: TaskState) {
     let status = TaskStatus::new(state, "started", Timestamp::now());
     let container_id = "c0ffee".repeat(11);
-    let container = (state >= TaskState::Starting).then(|| ContainerStatus { container_id, pid: 4711, exit_code: 0 });
+    let container = (state >= TaskState::Starting).then_some(ContainerStatus { container_id, pid: 4711, exit_code: 0 });
     task.state.status = TaskStatus { container, ..status };
 }
 

@@ -143,7 +143,7 @@ async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) 
         });
     }
     let stop = cancel.clone();
-    parts.spawn(async move { runtime.run(stop).await.context("the node ends") });
+    parts.spawn(async move { Box::pin(runtime.run(stop)).await.context("the node ends") });
     tokio::select! {
         () = known => {}
         Some(ended) = parts.join_next() => {

@@ -149,7 +149,7 @@ async fn a_task_waits_for_a_registry_that_is_down_and_ends_where_its_image_is_no
         let task = swarm.assign(&asking, number, name);
         let images = asking.engine.images();
         let peers = Some(asking.images.clone());
-        TaskImage { images, peers, task: &task, name }.ensure(&Credentials::default()).await
+        Box::pin(TaskImage { images, peers, task: &task, name }.ensure(&Credentials::default())).await
     };
     // Nobody listens on the discard port.
     let (there, down, nowhere) =

@@ -31,7 +31,7 @@ impl From<ContainerError> for ApiError {
 impl From<VolumeError> for ApiError {
     fn from(error: VolumeError) -> Self {
         let status = match error {
-            VolumeError::NoSuchVolume(_) => StatusCode::NOT_FOUND,
+            VolumeError::NoSuchVolume(_) | VolumeError::NoSuchDriver(_) => StatusCode::NOT_FOUND,
             VolumeError::InvalidName(_) | VolumeError::NotOffered(_) => StatusCode::BAD_REQUEST,
             VolumeError::InUse { .. } => StatusCode::CONFLICT,
             VolumeError::File(_) => StatusCode::INTERNAL_SERVER_ERROR,

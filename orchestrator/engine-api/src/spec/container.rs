@@ -12,9 +12,12 @@ use super::ports::normalize_ports;
 use crate::body::{from_value, read_value};
 use crate::error::ApiError;
 
+/// Makes what stands for nothing.
+type Empty = fn() -> Value;
+
 /// Maps whose keys say something also where nothing stands behind them, and what is read there instead. To Go, unlike
 /// any other null, these are there.
-const KEYS_COUNT: [(&str, fn() -> Value); 4] = [
+const KEYS_COUNT: [(&str, Empty); 4] = [
     ("/ExposedPorts", || json!({})),
     ("/Volumes", || json!({})),
     ("/HostConfig/PortBindings", || json!([])),

@@ -232,13 +232,20 @@ mod tests {
         match value {
             Value::Object(members) => {
                 let small = |(key, value): (&String, &Value)| {
+                    if FREE.contains(&key.as_str()) {
+                        return (key.to_lowercase(), value.clone());
+                    }
                     let value = match value {
-                        value if FREE.contains(&key.as_str()) => value.clone(),
                         Value::Object(members) if NAMED.contains(&key.as_str()) => {
                             let named = members.iter().map(|(key, value)| (key.clone(), in_small_letters(value)));
                             Value::Object(named.collect())
                         }
-                        value => in_small_letters(value),
+                        value @ (Value::Null
+                        | Value::Bool(_)
+                        | Value::Number(_)
+                        | Value::String(_)
+                        | Value::Array(_)
+                        | Value::Object(_)) => in_small_letters(value),
                     };
                     (key.to_lowercase(), value)
                 };

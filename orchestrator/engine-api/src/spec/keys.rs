@@ -182,12 +182,19 @@ impl Vocabulary {
     }
 
     fn value_of(&self, key: &str, value: Value) -> Value {
+        if self.free.contains(&key) {
+            return value;
+        }
         match value {
-            value if self.free.contains(&key) => value,
             Value::Object(members) if self.named.contains(&key) => {
                 members.into_iter().map(|(name, value)| (name, self.in_any_case(value))).collect()
             }
-            value => self.in_any_case(value),
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_)) => self.in_any_case(value),
         }
     }
 

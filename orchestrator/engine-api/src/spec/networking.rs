@@ -102,6 +102,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is a literal in every call")]
     fn check(mode: &str, endpoints: Value, expected: Result<(), (u16, &str)>) {
         let host_config = HostConfig { network_mode: mode.to_owned(), ..HostConfig::default() };
         let networking_config = Some(json!({"EndpointsConfig": endpoints}));

@@ -70,7 +70,7 @@ struct HostConfigView {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkSettingsView {
-    networks: BTreeMap<String, ()>,
+    networks: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -6,6 +6,7 @@ use serde::Serialize;
 /// Docker's `ExecInspect`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the keys are Docker's")]
 pub(crate) struct ExecDocument {
     #[serde(rename = "ID")]
     id: String,

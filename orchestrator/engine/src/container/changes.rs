@@ -147,14 +147,18 @@ impl Containers {
     }
 
     /// Changes a container's limits, at once where it runs, and its restart policy. Returns what the operator is to be
-    /// warned of.
+    /// warned of because of it.
     pub async fn update(&self, name: &str, update: ContainerUpdate) -> Result<Vec<String>, ContainerError> {
         let cell = self.cell(name)?;
         let record = cell.record();
         let mut changed = record.host_config.clone();
         apply(&mut changed, &update);
-        let warnings =
-            settings::check(&record.config, &changed, record.networking_config.as_ref(), self.shared.node.cpus)?;
+        let check = |host: &HostConfig| {
+            settings::check(&record.config, host, record.networking_config.as_ref(), self.shared.node.cpus)
+        };
+        let told = check(&record.host_config).unwrap_or_default();
+        let mut warnings = check(&changed)?;
+        warnings.retain(|warning| !told.contains(warning));
         let limits = live_limits(&cell, &update, self.shared.node.cpus)?;
         let change = Box::new(move |record: &mut super::ContainerRecord| apply(&mut record.host_config, &update));
         cell.ask(|reply| Command::Change(change, Box::new(limits), reply)).await?;

@@ -155,11 +155,11 @@ fn place(root: &OwnedFd, destination: &Path, is_folder: bool) -> io::Result<Owne
             continue;
         }
         let parent = resolve(root, &parts[..depth - 1].join(&b'/'), OFlags::PATH | OFlags::DIRECTORY)?;
-        let (name, mode) = (parts[depth - 1], Mode::from_raw_mode(PLACE_MODE));
+        let (name, access) = (parts[depth - 1], Mode::from_raw_mode(PLACE_MODE));
         let made = if depth < parts.len() || is_folder {
-            rustix::fs::mkdirat(&parent, name, mode)
+            rustix::fs::mkdirat(&parent, name, access)
         } else {
-            rustix::fs::mknodat(&parent, name, FileType::RegularFile, mode, 0)
+            rustix::fs::mknodat(&parent, name, FileType::RegularFile, access, 0)
         };
         match made {
             Ok(()) | Err(Errno::EXIST) => {}

@@ -90,8 +90,8 @@ fn two_layers() -> TestImage {
     TestImage::new("web", &[("a", "1"), ("b", "2")])
 }
 
-fn reference(name: &str) -> Option<Reference> {
-    Some(name.parse().unwrap())
+fn reference(name: &str) -> Reference {
+    name.parse().unwrap()
 }
 
 /// Two stores, and an image in the first.
@@ -116,12 +116,13 @@ async fn an_image_comes_from_another_store_under_its_name_and_only_what_is_missi
     let store = &pair.store;
     let other = &pair.other;
     let base = TestImage::new("base", &[("a", "1")]);
-    load(&store, &base, &["base:1"]).await;
+    load(store, &base, &["base:1"]).await;
     let source = Honest::new(other);
+    let sources: [Arc<dyn BlobSource>; 1] = [source.clone()];
     let offer = other.offer("web:1").unwrap();
 
-    let fetched = store.fetch(&[source.clone()], &offer.document, reference("web:1")).await.unwrap();
-    let again = store.fetch(&[source.clone()], &offer.document, reference("web:1")).await.unwrap();
+    let fetched = store.fetch(&sources, &offer.document, Some(reference("web:1"))).await.unwrap();
+    let again = store.fetch(&sources, &offer.document, Some(reference("web:1"))).await.unwrap();
 
     assert_eq!((fetched.id, fetched.spoiled, again.received), (image.id(), 0, 0));
     assert_eq!(store.find("web:1").unwrap().id, image.id());
@@ -174,7 +175,8 @@ async fn whoever_cheats_is_asked_for_nothing_more_and_the_next_one_gives_it() {
             let honest = Honest::new(other);
             let cheating = Arc::new(Cheating { honest: honest.clone(), about, cheat, cheated: AtomicUsize::new(0) });
 
-            let fetched = store.fetch(&[cheating.clone(), honest], &offer.document, reference("web:1")).await.unwrap();
+            let fetched =
+                store.fetch(&[cheating.clone(), honest], &offer.document, Some(reference("web:1"))).await.unwrap();
 
             assert_eq!((fetched.id, fetched.spoiled), (image.id(), 1), "{cheat:?} about {about}");
             assert_eq!(cheating.cheated.load(Ordering::Relaxed), 1, "{cheat:?} about {about}");
@@ -195,7 +197,7 @@ async fn where_all_cheat_nothing_is_left() {
         let about = Digest::of(&image.layers[1]);
         let cheating = Cheating { honest: Honest::new(other), about, cheat, cheated: AtomicUsize::new(0) };
 
-        let error = store.fetch(&[Arc::new(cheating)], &offer.document, reference("web:1")).await.unwrap_err();
+        let error = store.fetch(&[Arc::new(cheating)], &offer.document, Some(reference("web:1"))).await.unwrap_err();
 
         assert!(matches!(&error, FetchError::NotGiven { digest, .. } if *digest == about), "{error:?}");
         assert_eq!(store.list(), []);
@@ -219,7 +221,7 @@ async fn a_document_that_is_said_to_be_shorter_than_it_is_is_not_taken() {
 
 #[tokio::test]
 async fn an_image_that_is_larger_than_this_node_takes_is_not_asked_for() {
-    let plain = archive([("noise", &[9; 200_000][..])]);
+    let plain = archive([("noise", &vec![9; 200_000][..])]);
     let image = TestImage::of("large", &[plain], <[u8]>::to_vec);
     let pair = pair(&image).await;
     let other = &pair.other;
@@ -228,8 +230,9 @@ async fn an_image_that_is_larger_than_this_node_takes_is_not_asked_for() {
     let store = ImageStore::open(here.path(), Vec::new(), limits).await.unwrap();
     let offer = other.offer("web:1").unwrap();
     let source = Honest::new(other);
+    let sources: [Arc<dyn BlobSource>; 1] = [source.clone()];
 
-    let error = store.fetch(&[source.clone()], &offer.document, None).await.unwrap_err();
+    let error = store.fetch(&sources, &offer.document, None).await.unwrap_err();
 
     assert!(matches!(error, FetchError::Image(ImageError::TooLarge { .. })), "{error:?}");
     assert!(!source.asked().contains(&Digest::of(&image.layers[0])));
@@ -257,7 +260,7 @@ async fn whoever_gives_up_in_the_middle_leaves_nothing() {
     drop(fetch);
 
     assert_nothing_left(here.path()).await;
-    store.fetch(&[Honest::new(other)], &offer.document, reference("web:1")).await.unwrap();
+    store.fetch(&[Honest::new(other)], &offer.document, Some(reference("web:1"))).await.unwrap();
 }
 
 /// A source that says when it is asked for a blob, and then nothing more.
@@ -320,7 +323,7 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
     let store = open(&root).await;
     let offer = other.offer("web:1").unwrap();
 
-    let error = store.fetch(&[Honest::new(other)], &offer.document, reference("web:1")).await.unwrap_err();
+    let error = store.fetch(&[Honest::new(other)], &offer.document, Some(reference("web:1"))).await.unwrap_err();
 
     assert!(matches!(error, FetchError::Image(ImageError::NoSpace(_))), "{error:?}");
     assert_eq!(store.list(), []);

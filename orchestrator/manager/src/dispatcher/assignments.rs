@@ -26,7 +26,9 @@ impl Told {
                 gone.remove(&task.id);
             }
         }
-        gone.iter().for_each(|task| self.remove(task, &mut pieces));
+        for task in &gone {
+            self.remove(task, &mut pieces);
+        }
         self.number(pieces)
     }
 

@@ -181,7 +181,9 @@ mod tests {
             .await
             .unwrap();
         running.store.update(move |tx| tx.remove_task(&task(1).id)).await.unwrap();
-        [3, 4, 1].iter().for_each(|number| work.mark(&task(*number).id));
+        for number in [3, 4, 1] {
+            work.mark(&task(number).id);
+        }
         let changed = stream.next().await.unwrap();
         over.cancel();
 

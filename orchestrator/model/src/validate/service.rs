@@ -51,7 +51,7 @@ fn check_mode(mode: &ServiceMode) -> Result<(), SwarmError> {
     let is_negative = |number: Option<u64>| number.is_some_and(|number| i64::try_from(number).is_err());
     let replicas = mode.replicated.as_ref().and_then(|mode| mode.replicas);
     refuse_if(is_negative(replicas), || invalid("Number of replicas must be non-negative"))?;
-    let too_many = |what: &str| invalid(&format!("{what} must be {MAX_REPLICAS} or fewer"));
+    let too_many = |what: &str| invalid(format!("{what} must be {MAX_REPLICAS} or fewer"));
     let is_too_many = |number: Option<u64>| number.is_some_and(|number| number > MAX_REPLICAS);
     refuse_if(is_too_many(replicas), || too_many("Number of replicas"))?;
     let Some(job) = &mode.replicated_job else { return Ok(()) };

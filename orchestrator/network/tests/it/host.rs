@@ -98,7 +98,7 @@ impl Host {
 
 /// A port of a container that is to be reached at these of the host.
 pub(crate) fn port(protocol: Protocol, target_port: u16, host_address: &str, host_port: u16) -> PortRequest {
-    let host_ports: Option<RangeInclusive<u16>> = (host_port != 0).then(|| host_port..=host_port);
+    let host_ports: Option<RangeInclusive<u16>> = (host_port != 0).then_some(host_port..=host_port);
     PortRequest { target_port, protocol, host_address: host_address.parse().unwrap(), host_ports }
 }
 

@@ -85,6 +85,10 @@ fn a_status_costs_its_own_bytes_and_changes_the_task_as_the_whole_would() {
 
 #[test]
 fn what_an_amendment_cannot_say_is_written_whole() {
+    fn place(task: &mut Task) {
+        task.state.node_id = Some(node_id(1));
+    }
+
     let check = |change: fn(&mut Task)| {
         let state = with_task();
         let id = task().id;
@@ -98,10 +102,6 @@ fn what_an_amendment_cannot_say_is_written_whole() {
         expected.meta = only_task(&after).meta;
         assert_eq!(only_task(&after), expected);
     };
-    fn place(task: &mut Task) {
-        task.state.node_id = Some(node_id(1));
-    }
-
     check(|task| task.state.node_id = None);
     check(|task| task.state.slot = 7);
     check(|task| task.spec.force_update = 1);

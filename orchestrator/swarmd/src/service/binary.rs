@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use super::error::ServiceError;
 use super::running::same_content;
@@ -23,9 +23,11 @@ pub(crate) enum Placed {
     BeforeLiesBeside,
 }
 
-/// Puts the running binary in its place, unless its like is there already.
+/// Puts the running binary in its place, unless its like is there already. One at a time on a host: an installation whose
+/// operator was cut off may still be under way.
 pub(crate) fn put_in_place() -> Result<Placed, ServiceError> {
     let place = Path::new(layout::BINARY);
+    let _turn = wait_for_turn(place).map_err(|source| ServiceError::file("lock the folder of", place, source))?;
     let own = std::env::current_exe().map_err(|source| ServiceError::file("find", "/proc/self/exe", source))?;
     if same_content(&own, place).map_err(|source| ServiceError::file("read", &own, source))? {
         return Ok(Placed::ForGood);
@@ -50,6 +52,15 @@ pub(crate) fn clear() -> Result<(), ServiceError> {
     }
 }
 
+/// Locks the folder of the place, which leaves nothing behind, until what is returned is dropped.
+fn wait_for_turn(place: &Path) -> io::Result<Option<fs::File>> {
+    let Some(folder) = place.parent() else { return Ok(None) };
+    fs::create_dir_all(folder)?;
+    let folder = fs::File::open(folder)?;
+    flock(&folder, FlockOperation::LockExclusive)?;
+    Ok(Some(folder))
+}
+
 fn exchange(own: &Path, place: &Path) -> io::Result<Placed> {
     fs::File::open(own)?.sync_all()?;
     match renameat_with(CWD, own, CWD, place, RenameFlags::EXCHANGE) {
@@ -62,9 +73,6 @@ fn exchange(own: &Path, place: &Path) -> io::Result<Placed> {
 fn copy(own: &Path, place: &Path) -> io::Result<Placed> {
     let draft = place.with_extension("draft");
     let content = fs::read(own)?;
-    if let Some(folder) = draft.parent() {
-        fs::create_dir_all(folder)?;
-    }
     let mut file = fs::File::create(&draft)?;
     file.write_all(&content)?;
     file.set_permissions(Permissions::from_mode(0o755))?;

@@ -3,9 +3,9 @@
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use engine::{ContainerError, Containers, ExecConfig, ExecStream};
+use engine::{Containers, ExecConfig, ExecStream};
 use http::StatusCode;
-use runtime::{RuntimeError, Stream, Streams, TtySize};
+use runtime::{Stream, Streams, TtySize};
 use serde::{Deserialize, Serialize};
 
 use super::attach::MULTIPLEXED_SINCE;
@@ -70,32 +70,30 @@ pub(in crate::routes) async fn start(
     let is_upgrade = hijack::is_upgrade(request.headers());
     let body: StartBody = read_json(request).await?;
     let containers = api.engine.containers().clone();
-    let config = containers.exec_inspect(&id)?.config;
-    let keys = detach_keys(&config)?;
+    let exec = containers.exec_inspect(&id)?;
+    let keys = detach_keys(&exec.config)?;
     let size = body.console_size.filter(|_| body.tty && version >= CONSOLE_SIZE_SINCE);
     let size = size.map(|[rows, columns]| TtySize { columns, rows });
-    let started = containers.exec_start(&id, size).await;
-    if body.detach {
-        return started.map(|_| done()).map_err(ApiError::from);
+    let was_started = exec.is_running || exec.exit_code.is_some();
+    if body.detach || was_started {
+        return containers.exec_start(&id, size).await.map(|_| done()).map_err(ApiError::from);
     }
     let is_framed = !body.tty;
     let content_type = if is_framed && version >= MULTIPLEXED_SINCE { MULTIPLEXED } else { RAW };
-    match started {
-        Ok(program) => {
-            let relay = relay(program, &config, keys, is_framed);
-            Ok(hijack::answer(is_upgrade, content_type, move |wire| converse(wire, relay, containers, id)))
-        }
-        // Docker has answered by then; its client reads the words from the stream, and how it ended from the program.
-        Err(error @ ContainerError::Runtime(RuntimeError::Start { .. })) => {
-            let words = format!("{}\r\n", model::with_causes(&error));
-            Ok(hijack::answer(is_upgrade, content_type, move |mut wire: Wire| async move {
+    // The head goes out before the program begins, as in Docker: clients that read the head through a buffer, such as the
+    // SDK for Python, lose what comes along with it.
+    Ok(hijack::answer(is_upgrade, content_type, move |mut wire: Wire| async move {
+        match containers.exec_start(&id, size).await {
+            Ok(program) => converse(wire, relay(program, &exec.config, keys, is_framed), containers, id).await,
+            // Clients read the words from the stream, and how it ended from the program.
+            Err(error) => {
+                let words = format!("{}\r\n", model::with_causes(&error));
                 if send(&mut wire.output, Stream::Stdout, words.as_bytes(), is_framed).await.is_ok() {
                     wire.output.end().await;
                 }
-            }))
+            }
         }
-        Err(error) => Err(error.into()),
-    }
+    }))
 }
 
 fn detach_keys(config: &ExecConfig) -> Result<DetachKeys, ApiError> {

@@ -51,7 +51,7 @@ impl From<&MountPoint> for MountView {
 }
 
 /// Docker writes an empty word where nothing travels.
-#[expect(clippy::ref_option, reason = "serde hands references")]
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
 fn or_empty<S: Serializer>(propagation: &Option<Propagation>, serializer: S) -> Result<S::Ok, S::Error> {
     match propagation {
         Some(propagation) => propagation.serialize(serializer),

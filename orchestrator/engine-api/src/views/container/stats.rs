@@ -35,6 +35,7 @@ struct PidsView {
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the keys are Docker's")]
 struct BlocksView {
     io_service_bytes_recursive: Option<Vec<TransferView>>,
     io_serviced_recursive: Option<Vec<TransferView>>,

@@ -59,7 +59,7 @@ impl FileUses {
         if self.is_mounted {
             self.ending.closed().await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -90,9 +90,8 @@ impl<'a> Wanted<'a> {
 
     fn is_in_this_state(&self, state: &ContainerState) -> bool {
         let health = state.health.as_ref().map_or("none", |health| health.status.as_str());
-        let has_ended_so = !state.status.is_running()
-            && state.started_at.is_some()
-            && self.exited.iter().any(|code| *code == state.exit_code);
+        let has_ended_so =
+            !state.status.is_running() && state.started_at.is_some() && self.exited.contains(&state.exit_code);
         (self.is_all || state.status.is_running())
             && self.filters.admits("status", state.status.as_str())
             && self.filters.admits("health", health)
