@@ -95,7 +95,13 @@ mod tests {
 
         // The lost node's task runs elsewhere, and joins.
         lab.health(asked, &lost, NodeHealth::Down).await;
-        lab.until(asked, "four tasks on three nodes", |read| are_running(read, 4)).await;
+        let is_moved = |read: &SwarmRead| {
+            let service = id();
+            let mut wanted =
+                read.snapshot.tasks_of_service(&service).filter(|task| task.state.desired == TaskState::Running);
+            are_running(read, 4) && wanted.all(|task| task.state.node_id.as_ref() != Some(&lost))
+        };
+        lab.until(asked, "four tasks on three nodes", is_moved).await;
         let third = write(survivors, "third");
         assert_eq!(third.len(), 4);
         assert_eq!(lines(&mut messages, 4).await, third);

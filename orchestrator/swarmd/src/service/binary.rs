@@ -28,11 +28,13 @@ pub(crate) enum Placed {
 pub(crate) fn put_in_place() -> Result<Placed, ServiceError> {
     let place = Path::new(layout::BINARY);
     let _turn = wait_for_turn(place).map_err(|source| ServiceError::file("lock the folder of", place, source))?;
-    let own = std::env::current_exe().map_err(|source| ServiceError::file("find", "/proc/self/exe", source))?;
-    if same_content(&own, place).map_err(|source| ServiceError::file("read", &own, source))? {
+    // Another may lie by now where this one was started from.
+    let running = Path::new("/proc/self/exe");
+    if same_content(running, place).map_err(|source| ServiceError::file("read", running, source))? {
         return Ok(Placed::ForGood);
     }
-    let placed = if own == Path::new(layout::NEXT_BINARY) { exchange(&own, place) } else { copy(&own, place) };
+    let own = std::env::current_exe().map_err(|source| ServiceError::file("find", running, source))?;
+    let placed = if own == Path::new(layout::NEXT_BINARY) { exchange(&own, place) } else { copy(running, place) };
     placed.map_err(|source| ServiceError::file("write", place, source))
 }
 

@@ -104,9 +104,10 @@ async fn what_cannot_be_is_refused_as_http() {
 async fn a_terminal_takes_the_size_that_it_is_given() {
     let lab = Lab::start().await;
     let text = "trap 'busybox stty size' WINCH; echo ready; while :; do sleep 1 & wait $!; done";
-    lab.run("one", terminal(text)).await;
+    lab.create("one", terminal(text)).await;
     let mut events = lab.events();
-    let mut wire = lab.hijack("/containers/one/attach?logs=1&stream=1&stdout=1", "").await;
+    let mut wire = lab.hijack("/containers/one/attach?stream=1&stdout=1", "").await;
+    lab.engine.containers().start("one").await.unwrap();
     wire.until("ready\r\n").await;
 
     lab.expect("POST", "/containers/one/resize?h=50&w=100", 200).await;

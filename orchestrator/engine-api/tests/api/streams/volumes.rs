@@ -77,7 +77,7 @@ async fn what_no_volume_can_be_is_refused() {
         assert_eq!((found, message.contains(words)), (status, true), "{message}");
     };
     check(json!({"Name": "a/b"}), 400, "includes invalid characters for a local volume name").await;
-    check(json!({"Name": "ab", "Driver": "nfs"}), 400, "plugin \"nfs\" not found").await;
+    check(json!({"Name": "ab", "Driver": "nfs"}), 404, "plugin \"nfs\" not found").await;
     check(json!({"Name": "ab", "DriverOpts": {"type": "nfs"}}), 400, "option \"type\"").await;
     check(json!({"Name": "ab", "ClusterVolumeSpec": {}}), 501, "no cluster volumes").await;
 }
