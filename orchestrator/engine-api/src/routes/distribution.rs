@@ -3,10 +3,12 @@
 //! Where no registry says, it means what it means here: `docker service create` of an image that only this node has then
 //! names the same image on every node.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
-use image::{Descriptor, ImageStore, Platform, Reference, RegistryError};
+use image::{Descriptor, ImageStore, Platform, Reference, RegistryError, Resolved};
 use model::with_causes;
 use serde::Serialize;
 
@@ -16,12 +18,22 @@ use crate::error::{ApiError, registry_status};
 use crate::registry_auth::credentials;
 use crate::respond::json;
 
+/// How long a registry may be silent where the image is here: a lab without one has no name servers either, and their
+/// silence would cost each `docker service create` ten seconds. As long as nodes wait before they ask each other.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// Docker's `DistributionInspect`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct DistributionDocument {
     descriptor: Descriptor,
     platforms: Vec<Platform>,
+}
+
+impl From<Resolved> for DistributionDocument {
+    fn from(resolved: Resolved) -> Self {
+        Self { descriptor: resolved.descriptor, platforms: resolved.platforms }
+    }
 }
 
 /// `GET /distribution/{name}/json`
@@ -32,9 +44,13 @@ pub(super) async fn inspect(State(api): State<Api>, uri: Uri, headers: HeaderMap
         decode(name)?.parse().map_err(|error| ApiError::from(image::ImageError::InvalidReference(error)))?;
     let credentials = credentials(&headers)?;
     let images = api.engine.images();
-    let document = match images.resolve(&reference, &credentials).await {
-        Ok(resolved) => DistributionDocument { descriptor: resolved.descriptor, platforms: resolved.platforms },
-        Err(error) => local(images.store(), &reference).ok_or_else(|| refusal(&error))?,
+    let resolving = Box::pin(images.resolve(&reference, &credentials));
+    let document = match local(images.store(), &reference) {
+        Some(here) => match tokio::time::timeout(SILENCE, resolving).await {
+            Ok(Ok(resolved)) => resolved.into(),
+            Ok(Err(_)) | Err(_) => here,
+        },
+        None => resolving.await.map_err(|error| refusal(&error))?.into(),
     };
     Ok(json(StatusCode::OK, &document))
 }

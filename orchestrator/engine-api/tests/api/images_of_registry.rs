@@ -1,6 +1,7 @@
 //! Images that come from a registry and go to it, over raw HTTP: Debian's registry, and ones that never answer or end.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -142,10 +143,15 @@ async fn what_no_registry_has_means_what_it_means_here() {
     let unknown = format!("{}/app:1", registry.address);
     // Nobody listens on the discard port.
     let unreachable = "127.0.0.1:9/app:1";
-    load(&served, TestImage::new("app", 1, &[("one", b"1")]).archive(&[&unknown, unreachable])).await;
+    // Connections are taken by the kernel, and nobody ever answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("{}/app:1", listener.local_addr().unwrap());
+    load(&served, TestImage::new("app", 1, &[("one", b"1")]).archive(&[&unknown, unreachable, &silent])).await;
 
-    for name in [&unknown, unreachable] {
-        let resolved = served.send("GET", &format!("/distribution/{name}/json")).await.json();
+    for name in [&unknown, unreachable, &silent] {
+        let path = format!("/distribution/{name}/json");
+        // A third of what a registry may be silent for.
+        let resolved = tokio::time::timeout(Duration::from_secs(10), served.send("GET", &path)).await.unwrap().json();
         let digest = resolved["Descriptor"]["digest"].as_str().unwrap();
         let here = served.engine.images().store().find(name).unwrap();
         assert_eq!(digest, here.manifest.digest.to_string());

@@ -155,6 +155,22 @@ async fn a_container_that_is_to_go_at_its_end_goes_and_its_last_word_is_heard() 
 }
 
 #[tokio::test]
+async fn whoever_waits_for_what_is_removed_by_force_learns_that_it_was_killed() {
+    let lab = Lab::new().await;
+    let id = lab.run("one", server()).await;
+    let mut states = lab.containers().watch(&id).unwrap();
+    let mut end = lab.containers().wait(&id, WaitCondition::NotRunning).unwrap();
+
+    let remove = lab.containers().remove(&id, true, true);
+    // Read at once: whoever holds a state holds up the next one.
+    let first = async { states.wait_for(|state| !state.status.is_running()).await.unwrap().exit_code };
+    let (removed, first, end) = tokio::join!(remove, first, end.outcome());
+
+    removed.unwrap();
+    assert_eq!((first, end.exit_code), (137, 137));
+}
+
+#[tokio::test]
 async fn whoever_attaches_before_the_start_misses_nothing() {
     let lab = Lab::new().await;
     let mut request = script("read word; echo got $word");

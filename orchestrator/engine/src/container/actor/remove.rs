@@ -24,6 +24,10 @@ impl Actor {
         // From here on it is gone, for whoever comes after a crash, too.
         self.update(|state| {
             state.status = ContainerStatus::Removing;
+            if had_process {
+                // Whoever waits hears of it now; how it ends is corrected below where it was quicker.
+                state.exit_code = KILLED;
+            }
             state.removes_volumes |= with_volumes;
             state.is_stopped = true;
         });
