@@ -144,7 +144,7 @@ fn a_port_that_a_service_publishes_on_its_nodes_is_reached_shown_and_free_afterw
     ask(host, "127.0.0.1").unwrap();
     let ports = docker(host, "service ps web --format {{.Ports}}").answer();
     assert_eq!(ports, "*:8080->80/tcp");
-    let bridge = docker(host, "network inspect bridge --format {{json.IPAM.Config}}").answer();
+    let bridge = docker(host, "network inspect bridge --format {{.IPAM.Config}}").answer();
     assert!(bridge.contains("172.17.0.0/16"), "{bridge}");
     host.shell("kill -KILL $(pgrep -of 'swarmd run --hostname')").unwrap();
     ask(outside, &address).unwrap();
