@@ -11,7 +11,7 @@ use runtime::Runtime;
 use crate::container::{ContainerRecord, ContainersError, bridge_settings};
 use crate::describe::{EngineOpenError, FOLDER, RUNTIME_FOLDER};
 use crate::document::{FileFailure, blocking};
-use crate::identity;
+use crate::{identity, volume};
 
 /// Below this are the groups of engines that have no other place.
 const OURS: &str = "swarmup";
@@ -27,7 +27,11 @@ pub async fn remove_containers(data_dir: &Path, run_dir: &Path) -> Result<(), En
     }
     let folder = data_dir.join(FOLDER);
     let bridge = bridge_settings(&folder, id);
-    blocking(move || unmount_all(&folder.join("containers"))).await?;
+    let unmounted = blocking(move || -> Result<(), ContainersError> {
+        unmount_all(&folder.join("containers"))?;
+        volume::unmount_all(&folder.join("volumes")).map_err(ContainersError::Volumes)
+    });
+    unmounted.await?;
     blocking(move || network::remove(&bridge)).await.map_err(EngineOpenError::Network)?;
     ControlGroup::new(group)?.remove()?;
     ControlGroup::new(OURS)?.remove_if_empty();

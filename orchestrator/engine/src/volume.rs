@@ -3,23 +3,27 @@
 //! ```text
 //! <root>/<name>/volume.json   what it is; written before the folder has its name
 //!               filling       is there while _data gets what the image has
-//!               _data/        what containers see
+//!               _data/        what containers see; where the volume has options, what they name is mounted here
 //! ```
 //! A volume stays as long as a container claims it, also while that container does not run.
 
+mod mount;
 mod name;
 mod prune;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
 
+use image::ImageError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::mount::unmount_all;
+use self::mount::{LocalMount, MountUses};
 pub use self::name::{InvalidVolumeName, VolumeName};
 pub use self::prune::{VolumeFilter, VolumesPruned};
 pub(crate) use self::prune::{bytes_below, has_label};
@@ -59,6 +63,22 @@ pub enum VolumeError {
         /// The containers, with commas between.
         holders: String,
     },
+    /// What its options name could not be mounted.
+    #[error("error while mounting volume \"{name}\": failed to mount `{device}` as {kind}")]
+    Mount {
+        /// The volume.
+        name: String,
+        /// The kind of file system.
+        kind: String,
+        /// What was to be mounted.
+        device: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be looked at whether it is mounted, or not unmounted.
+    #[error(transparent)]
+    Unmount(#[from] ImageError),
     /// The file system did not do as asked.
     #[error(transparent)]
     File(#[from] FileFailure),
@@ -74,6 +94,9 @@ pub struct Volume {
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// What is mounted in its place; by the names that the driver `local` has for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
     /// Where it lies on the host.
     #[serde(skip)]
     pub path: PathBuf,
@@ -98,6 +121,8 @@ struct Shared {
     events: Arc<EventLog>,
     /// One volume is filled at a time: two containers may begin with the same one.
     filling: Mutex<()>,
+    /// Held while something is mounted, which may take long.
+    mounted: Mutex<MountUses>,
     /// Also held while folders get and lose their names, so that claims and removals never cross.
     known: Mutex<Known>,
 }
@@ -128,6 +153,7 @@ impl Volumes {
                 root: root.to_owned(),
                 events,
                 filling: Mutex::new(()),
+                mounted: Mutex::default(),
                 known: Mutex::new(known),
             }),
         })
@@ -178,8 +204,19 @@ impl Volumes {
         .await
     }
 
+    /// Has a volume mounted for a container that claims it, where it has options; doing it again is the same use. Blocks.
+    pub(crate) fn begin_use(&self, name: &VolumeName, user: &str) -> Result<(), VolumeError> {
+        let Some(mount) = LocalMount::read(&self.find(name.as_str())?.options)? else { return Ok(()) };
+        self.shared.mounted().begin(name, &self.place_of(name), &mount, user)
+    }
+
+    /// Ends the uses of a container; what nobody else uses is unmounted. Blocks.
+    pub(crate) fn end_uses(&self, user: &str) -> Result<(), VolumeError> {
+        self.shared.mounted().end(user, |name| self.place_of(name))
+    }
+
     /// Fills a volume that holds nothing by `fill`, which is handed its folder. What an earlier filling that was cut
-    /// short has left is thrown away first. Blocks.
+    /// short has left is thrown away first, but not where others may have written meanwhile: in what is mounted. Blocks.
     pub(crate) fn fill<E: From<FileFailure>>(
         &self,
         name: &VolumeName,
@@ -188,7 +225,8 @@ impl Volumes {
         let _filling = self.shared.filling.lock().unwrap_or_else(PoisonError::into_inner);
         let data = self.place_of(name);
         let mark = data.with_file_name(FILLING);
-        if mark.exists() {
+        let is_own = self.find(name.as_str()).is_ok_and(|volume| volume.options.is_empty());
+        if is_own && mark.exists() {
             document::empty_folder(&data)?;
         } else if fs::read_dir(&data).map_err(FileFailure::at("list", &data))?.next().is_some() {
             return Ok(());
@@ -202,8 +240,10 @@ impl Volumes {
     /// Gives up all claims of a container, and removes those of the volumes without names that nobody else claims where
     /// `removes_anonymous` says so.
     pub(crate) async fn release(&self, holder: &str, removes_anonymous: bool) -> Result<(), VolumeError> {
-        let (shared, holder) = (Arc::clone(&self.shared), holder.to_owned());
+        let (volumes, holder) = (self.clone(), holder.to_owned());
         blocking(move || {
+            volumes.end_uses(&holder)?;
+            let shared = &volumes.shared;
             let mut known = shared.known();
             let mut released = Vec::new();
             known.claims.retain(|name, holders| {
@@ -247,6 +287,10 @@ impl Shared {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn mounted(&self) -> MutexGuard<'_, MountUses> {
+        self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn ensure(&self, known: &mut Known, name: VolumeName, request: &VolumeRequest) -> Result<Volume, VolumeError> {
         if let Some(volume) = known.volumes.get(&name) {
             return Ok(volume.clone());
@@ -254,14 +298,16 @@ impl Shared {
         if !matches!(request.driver.as_str(), "" | "local") {
             return Err(VolumeError::NoSuchDriver(request.driver.clone()));
         }
-        if let Some(option) = request.options.keys().next() {
-            let words = format!("option \"{option}\" of the driver \"local\" is not offered by this node");
-            return Err(VolumeError::NotOffered(words));
-        }
+        LocalMount::read(&request.options)?;
         let unfinished = self.root.join(format!(".new-{name}"));
         let folder = self.root.join(name.as_str());
-        let labels = request.labels.clone();
-        let volume = Volume { name: name.clone(), created: Timestamp::now(), labels, path: folder.join(DATA) };
+        let volume = Volume {
+            name: name.clone(),
+            created: Timestamp::now(),
+            labels: request.labels.clone(),
+            options: request.options.clone(),
+            path: folder.join(DATA),
+        };
         let data = unfinished.join(DATA);
         fs::create_dir_all(&data).map_err(FileFailure::at("make", &data))?;
         document::write(&unfinished.join(DOCUMENT), &volume, Durability::Disk)?;
@@ -273,6 +319,8 @@ impl Shared {
 
     fn remove(&self, known: &mut Known, name: &VolumeName) -> Result<(), VolumeError> {
         let Some(volume) = known.volumes.get(name).cloned() else { return Ok(()) };
+        // Left by an engine that was killed: what is mounted is not ours to remove.
+        image::unmount(&volume.path)?;
         document::remove_folder(&self.root.join(name.as_str()))?;
         known.volumes.remove(name);
         self.tell("destroy", &volume);

@@ -51,6 +51,7 @@ pub use registry::{
 };
 pub use root::{
     Change, ChangeKind, Commit, ContainerRoot, CopyError, CopyIn, Durability, FileStat, FileView, Held, ViewMount,
+    is_mounted, unmount,
 };
 pub use store::{Hold, Image, ImageStore, PruneFilter, Pruned, Removal, Removed, Rootfs};
 pub use unpack::{ArchiveError, LayerError, UnpackLimits};

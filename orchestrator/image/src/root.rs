@@ -28,6 +28,6 @@ pub use commit::Commit;
 pub use copy_error::CopyError;
 pub use copy_in::CopyIn;
 pub use layout::ContainerRoot;
-pub use mount::Durability;
+pub use mount::{Durability, is_mounted, unmount};
 pub use place::FileStat;
 pub use view::{FileView, Held, ViewMount};

@@ -34,7 +34,9 @@ impl From<VolumeError> for ApiError {
             VolumeError::NoSuchVolume(_) | VolumeError::NoSuchDriver(_) => StatusCode::NOT_FOUND,
             VolumeError::InvalidName(_) | VolumeError::NotOffered(_) => StatusCode::BAD_REQUEST,
             VolumeError::InUse { .. } => StatusCode::CONFLICT,
-            VolumeError::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            VolumeError::Mount { .. } | VolumeError::Unmount(_) | VolumeError::File(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self::new(status, with_causes(&error))
     }

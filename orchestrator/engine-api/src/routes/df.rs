@@ -77,7 +77,8 @@ async fn volume_uses(api: &Api) -> Vec<VolumeDocument> {
     let mut uses = Vec::new();
     for volume in volumes.list() {
         let ref_count = volumes.holders_of(&volume.name).len();
-        let size = volumes.bytes_of(&volume).await;
+        let bytes = volumes.bytes_of(&volume).await;
+        let size = bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
         uses.push(VolumeDocument::new(volume, Some(UsageView { ref_count, size })));
     }
     uses

@@ -29,8 +29,8 @@ pub(crate) struct VolumeDocument {
 pub(crate) struct UsageView {
     /// Containers.
     pub(crate) ref_count: usize,
-    /// Bytes.
-    pub(crate) size: u64,
+    /// Bytes; -1 where nobody knows.
+    pub(crate) size: i64,
 }
 
 impl VolumeDocument {
@@ -40,9 +40,9 @@ impl VolumeDocument {
             created_at: time(whole_second(volume.created)),
             driver: "local",
             labels: Some(volume.labels).filter(|labels| !labels.is_empty()),
+            options: Some(volume.options).filter(|options| !options.is_empty()),
             mountpoint: volume.path.display().to_string(),
             name: volume.name.into(),
-            options: None,
             scope: "local",
             usage_data,
         }

@@ -64,10 +64,13 @@ impl Volumes {
         .await
     }
 
-    /// The bytes that a volume takes. Reads all of it.
-    pub async fn bytes_of(&self, volume: &Volume) -> u64 {
+    /// The bytes that a volume takes. Reads all of it. `None` where it lies elsewhere, which may be large and far away.
+    pub async fn bytes_of(&self, volume: &Volume) -> Option<u64> {
+        if !volume.options.is_empty() {
+            return None;
+        }
         let path = volume.path.clone();
-        blocking(move || bytes_below(&path)).await
+        Some(blocking(move || bytes_below(&path)).await)
     }
 }
 

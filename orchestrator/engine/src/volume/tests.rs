@@ -15,6 +15,12 @@ fn anonymous() -> VolumeRequest {
     VolumeRequest { labels: [(ANONYMOUS_LABEL.to_owned(), String::new())].into(), ..VolumeRequest::default() }
 }
 
+fn mounted(kind: &str, device: &str, o: &str) -> VolumeRequest {
+    let options =
+        [("type", kind), ("device", device), ("o", o)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    VolumeRequest { options: options.into(), ..VolumeRequest::default() }
+}
+
 fn actions(events: &EventLog) -> Vec<String> {
     events.subscribe().0.iter().map(|event| format!("{} {}", event.action, event.actor.id)).collect()
 }
@@ -73,18 +79,70 @@ async fn a_volume_without_a_name_goes_with_the_last_container_that_is_removed_wi
 }
 
 #[tokio::test]
-async fn only_local_volumes_without_options_are_offered() {
+async fn only_the_driver_local_and_its_options_are_known() {
     let root = tempfile::tempdir().unwrap();
     let (volumes, _) = open(root.path());
     let driver = VolumeRequest { driver: "nfs".to_owned(), ..VolumeRequest::default() };
-    let option = VolumeRequest { options: [("type".to_owned(), "nfs".to_owned())].into(), ..VolumeRequest::default() };
 
     let driver = volumes.create(name("data"), driver).await.unwrap_err().to_string();
-    let option = volumes.create(name("data"), option).await.unwrap_err().to_string();
+    let option = volumes.create(name("data"), mounted("nfs", "", "")).await.unwrap_err().to_string();
 
     assert_eq!(driver, "error looking up volume plugin nfs: plugin \"nfs\" not found");
-    assert_eq!(option, "option \"type\" of the driver \"local\" is not offered by this node");
+    assert_eq!(option, "missing required option: \"device\"");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_volume_with_options_is_mounted_while_a_container_uses_it_also_over_a_restart() {
+    let root = tempfile::tempdir().unwrap();
+    let (volumes, _) = open(root.path());
+    let volume = volumes.create(name("data"), mounted("tmpfs", "tmpfs", "size=1m,noexec")).await.unwrap();
+    let file = volume.path.join("file");
+
+    volumes.begin_use(&volume.name, "c1").unwrap();
+    volumes.begin_use(&volume.name, "c2").unwrap();
+    fs::write(&file, "x").unwrap();
+    volumes.end_uses("c1").unwrap();
+    let (volumes, _) = open(root.path());
+    volumes.begin_use(&volume.name, "c2").unwrap();
+    let is_kept = file.exists();
+    volumes.end_uses("c2").unwrap();
+    volumes.end_uses("c2").unwrap();
+
+    assert!(is_kept);
+    assert!(!file.exists() && !image::is_mounted(&volume.path).unwrap());
+    assert_eq!(volumes.list(), [volume]);
+}
+
+#[tokio::test]
+async fn what_is_mounted_is_never_removed_with_the_volume() {
+    let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(elsewhere.path().join("precious"), "x").unwrap();
+    let (volumes, _) = open(root.path());
+    let request = mounted("none", elsewhere.path().to_str().unwrap(), "bind,ro");
+    let volume = volumes.create(name("data"), request).await.unwrap();
+
+    volumes.begin_use(&volume.name, "c1").unwrap();
+    let is_seen = volume.path.join("precious").exists();
+    let is_written = fs::write(volume.path.join("other"), "").is_ok();
+    let (volumes, _) = open(root.path());
+    volumes.remove("data", false).await.unwrap();
+
+    assert!(is_seen && !is_written);
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_to_string(elsewhere.path().join("precious")).unwrap(), "x");
+}
+
+#[tokio::test]
+async fn what_cannot_be_mounted_is_said_with_its_device() {
+    let root = tempfile::tempdir().unwrap();
+    let (volumes, _) = open(root.path());
+    let volume = volumes.create(name("data"), mounted("none", "/nowhere/at/all", "bind")).await.unwrap();
+
+    let error = model::with_causes(&volumes.begin_use(&volume.name, "c1").unwrap_err());
+
+    let words = "error while mounting volume \"data\": failed to mount `/nowhere/at/all` as none: ";
+    assert!(error.starts_with(words) && error.contains("No such file"), "{error}");
 }
 
 #[tokio::test]

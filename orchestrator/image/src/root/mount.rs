@@ -65,18 +65,23 @@ impl ContainerRoot {
 
     /// Takes the mount away, also where something still uses it: it goes when that does. Not mounted is fine.
     pub fn unmount(&self) -> Result<(), ImageError> {
-        let merged = self.merged();
-        for _ in 0..STACK_LIMIT {
-            if !is_mounted(&merged)? {
-                return Ok(());
-            }
-            match rustix::mount::unmount(&merged, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-                Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
-                Err(error) => return Err(ImageError::io("unmount", &merged)(error.into())),
-            }
-        }
-        Err(ImageError::io("unmount", &merged)(io::Error::other("mounts lie on it without end")))
+        unmount(&self.merged())
     }
+}
+
+/// Takes away what is mounted exactly here, also where something still uses it: it goes when that does. Not mounted is
+/// fine.
+pub fn unmount(place: &Path) -> Result<(), ImageError> {
+    for _ in 0..STACK_LIMIT {
+        if !is_mounted(place)? {
+            return Ok(());
+        }
+        match rustix::mount::unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+            Err(error) => return Err(ImageError::io("unmount", place)(error.into())),
+        }
+    }
+    Err(ImageError::io("unmount", place)(io::Error::other("mounts lie on it without end")))
 }
 
 fn options(rootfs: &Rootfs, upper: &Path, work: &Path, durability: Durability) -> io::Result<CString> {
@@ -113,9 +118,10 @@ fn mount_from(folder: &Path, target: &Path, options: &CStr) -> io::Result<()> {
     })
 }
 
-/// Whether something is mounted exactly here.
-fn is_mounted(path: &Path) -> Result<bool, ImageError> {
-    match rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
+/// Whether something is mounted exactly here; no file system is asked that may be far away. Where nothing is, nothing is
+/// mounted.
+pub fn is_mounted(path: &Path) -> Result<bool, ImageError> {
+    match rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS) {
         Ok(stat) => Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
         Err(Errno::NOENT) => Ok(false),
         Err(error) => Err(ImageError::io("look at", path)(error.into())),

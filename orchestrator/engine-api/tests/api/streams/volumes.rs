@@ -78,6 +78,6 @@ async fn what_no_volume_can_be_is_refused() {
     };
     check(json!({"Name": "a/b"}), 400, "includes invalid characters for a local volume name").await;
     check(json!({"Name": "ab", "Driver": "nfs"}), 404, "plugin \"nfs\" not found").await;
-    check(json!({"Name": "ab", "DriverOpts": {"type": "nfs"}}), 400, "option \"type\"").await;
+    check(json!({"Name": "ab", "DriverOpts": {"type": "nfs"}}), 400, "missing required option: \"device\"").await;
     check(json!({"Name": "ab", "ClusterVolumeSpec": {}}), 501, "no cluster volumes").await;
 }

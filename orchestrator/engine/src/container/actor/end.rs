@@ -178,6 +178,7 @@ impl Actor {
                 let health = settings::health(&self.cell.record().config);
                 let status = if container.is_paused() { ContainerStatus::Paused } else { ContainerStatus::Running };
                 let has_health = health.is_some();
+                self.hold_volumes().await;
                 self.live = Some(Live::new(&container, health, has_health.then_some(Duration::ZERO)));
                 self.container = Some(container);
                 self.update(|state| {

@@ -76,8 +76,8 @@ impl Actor {
         // From here on nothing unmounts it.
         let ending = Ending(self.files.ending.subscribe());
         let mounts = if self.is_furnished() {
-            let (record, merged) = (Arc::clone(&record), root.merged());
-            blocking(move || sources(&record.mounts, &merged, None)).await?
+            let (record, merged, volumes) = (Arc::clone(&record), root.merged(), self.shared.volumes.clone());
+            blocking(move || sources(&record, &merged, &volumes, false)).await?
         } else {
             self.files.is_mounted = true;
             self.mount_root().await?
@@ -94,7 +94,7 @@ impl Actor {
         let volumes = self.shared.volumes.clone();
         let work = move || -> Result<Vec<MountPoint>, ContainerError> {
             let root = ContainerRecord::root(&folder).mount(&layers, record.durability())?;
-            sources(&record.mounts, &root, fills.then_some(&volumes))
+            sources(&record, &root, &volumes, fills)
         };
         let mounts = blocking(work).await?;
         if fills {

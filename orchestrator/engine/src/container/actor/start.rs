@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use runtime::{Bundle, Container, Phase, RuntimeError, StartFailure};
@@ -134,11 +135,11 @@ impl Actor {
         let networking = self.find_networking(&record).await?;
         let position = networking.position(&record);
         let work = {
-            let (record, volumes) = (std::sync::Arc::clone(&record), self.shared.volumes.clone());
+            let (record, volumes) = (Arc::clone(&record), self.shared.volumes.clone());
             move || -> Result<Vec<MountPoint>, ContainerError> {
                 let root = ContainerRecord::root(&folder).mount(&layers, record.durability())?;
                 write_files(&record, &folder, position.as_ref())?;
-                sources(&record.mounts, &root, fills.then_some(&volumes))
+                sources(&record, &root, &volumes, fills)
             }
         };
         let mounts = blocking(work).await?;
@@ -192,15 +193,22 @@ impl Actor {
         self.unmount().await;
     }
 
-    /// Takes the root's mount away, once nobody uses its files. What stays is taken away before the next one.
+    /// Takes the mounts of its root and of its volumes away, once nobody uses its files. What stays is taken away before
+    /// the next one.
     pub(super) async fn unmount(&mut self) {
         if self.keeps_root() {
             return;
         }
-        let folder = self.cell.folder.clone();
-        if let Err(error) = blocking(move || ContainerRecord::root(&folder).unmount()).await {
-            tracing::warn!(container = %self.cell.id, %error, "the root of a container stays mounted");
-        }
+        let (cell, volumes) = (Arc::clone(&self.cell), self.shared.volumes.clone());
+        let work = move || {
+            if let Err(error) = ContainerRecord::root(&cell.folder).unmount() {
+                tracing::warn!(container = %cell.id, %error, "the root of a container stays mounted");
+            }
+            if let Err(error) = volumes.end_uses(&cell.id) {
+                tracing::warn!(container = %cell.id, %error, "a volume of a container stays mounted");
+            }
+        };
+        blocking(work).await;
     }
 
     pub(super) fn is_going(&self) -> ContainerError {
@@ -239,13 +247,15 @@ fn write_files(record: &ContainerRecord, folder: &Path, position: Option<&Positi
     Ok(())
 }
 
-/// The mounts with their sources: made where they may be, found where they must be, filled where they are new.
+/// The mounts with their sources: made where they may be, found where they must be, mounted where they lie elsewhere, and,
+/// where it `fills` them, filled where they are new.
 pub(super) fn sources(
-    mounts: &[MountPoint],
+    record: &ContainerRecord,
     root: &Path,
-    filled: Option<&Volumes>,
+    volumes: &Volumes,
+    fills: bool,
 ) -> Result<Vec<MountPoint>, ContainerError> {
-    let mut found = mounts.to_vec();
+    let mut found = record.mounts.clone();
     for mount in &mut found {
         match mount.kind {
             MountKind::Bind if mount.makes_source && !mount.source.exists() => {
@@ -253,12 +263,11 @@ pub(super) fn sources(
             }
             MountKind::Bind => settings::check_bind(mount)?,
             MountKind::Volume => {
-                let name = mount.name.as_deref().and_then(|name| name.parse().ok());
-                if let (Some(volumes), Some(name)) = (filled, name)
-                    && mount.fills
-                    && mount.subpath.is_empty()
-                {
-                    volumes.fill(&name, |folder| populate::populate(root, &mount.destination, folder))?;
+                if let Some(name) = mount.name.as_deref().and_then(|name| name.parse().ok()) {
+                    volumes.begin_use(&name, &record.id)?;
+                    if fills && mount.fills && mount.subpath.is_empty() {
+                        volumes.fill(&name, |folder| populate::populate(root, &mount.destination, folder))?;
+                    }
                 }
                 if !mount.subpath.is_empty() {
                     mount.source = populate::subfolder(&mount.source, &mount.subpath)?;

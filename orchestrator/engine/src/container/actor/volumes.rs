@@ -1,12 +1,28 @@
-//! What is told of a container's volumes when it begins to use them, and when it no longer does.
+//! What is noted and told of a container's volumes when it begins to use them, and when it no longer does.
 
 use std::collections::BTreeMap;
 
 use super::Actor;
+use crate::document::blocking;
 use crate::event::EventKind;
 use crate::settings::MountKind;
+use crate::volume::VolumeName;
 
 impl Actor {
+    /// Notes that it uses its volumes, which an earlier engine has mounted for it.
+    pub(super) async fn hold_volumes(&self) {
+        let (record, volumes) = (self.cell.record(), self.shared.volumes.clone());
+        let work = move || {
+            let named = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+            for name in named.filter_map(|mount| mount.name.as_deref()?.parse::<VolumeName>().ok()) {
+                if let Err(error) = volumes.begin_use(&name, &record.id) {
+                    tracing::warn!(container = %record.id, %error, "a volume that a container uses is not mounted here");
+                }
+            }
+        };
+        blocking(work).await;
+    }
+
     /// Tells that its volumes are in use.
     pub(super) fn tell_mounts(&self) {
         for mount in self.cell.record().mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
