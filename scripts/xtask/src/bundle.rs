@@ -1,7 +1,8 @@
 //! `cargo xtask bundle`: builds `swarmd` static and stripped, and packs it into the file that swarmup embeds.
 //!
 //! The format is described, and read, by `src/bundle.rs`. The agent is linked against a static glibc, which must be
-//! asked for with an explicit target, or procedural macros would be built static too and fail.
+//! asked for with an explicit target, or procedural macros would be built static too and fail. It is linked for fixed
+//! addresses: it begins anew for each container, and 60,000 addresses to move each time cost 0.7 ms and 1.6 MB.
 
 use std::env;
 use std::fs;
@@ -116,7 +117,8 @@ fn build(workspace: &Path, target_dir: &Path, profile: Profile, target: &str) ->
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(workspace)
-        .args(["build", "--locked", "--package", "swarmd", "--target", target, "--profile", profile.name()])
+        .args(["rustc", "--locked", "--package", "swarmd", "--bin", "swarmd", "--target", target])
+        .args(["--profile", profile.name(), "--", "-C", "relocation-model=static"])
         // What a user's environment adds would make another binary of it.
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

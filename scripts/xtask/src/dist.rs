@@ -16,16 +16,12 @@ pub(crate) fn dist(workspace: &Path) -> anyhow::Result<String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(workspace)
-        .args(["build", "--release", "--locked", "--package", "swarmup", "--features", "clouds"])
+        .args(["build", "--profile", "dist", "--locked", "--package", "swarmup", "--features", "clouds"])
         .env("SWARMUP_BUNDLE", target.join("bundle/release/agents.bundle"))
         .status()
         .context("failed to run cargo")?;
     ensure!(status.success(), "failed to build swarmup");
-    let folder = target.join("dist");
-    fs::create_dir_all(&folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
-    let path = folder.join("swarmup");
-    // The profile strips it already.
-    let bytes = fs::copy(target.join("release/swarmup"), &path)
-        .with_context(|| format!("failed to put swarmup at `{}`", path.display()))?;
+    let path = target.join("dist/swarmup");
+    let bytes = fs::metadata(&path).with_context(|| format!("there is no `{}`", path.display()))?.len();
     Ok(format!("{bundled}\n{}: {bytes} bytes, with the drivers of all clouds", path.display()))
 }
