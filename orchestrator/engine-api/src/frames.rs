@@ -2,6 +2,21 @@
 //! head of eight bytes (`stdcopy` of the clients takes it apart).
 
 use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderValue;
+
+use crate::version::ApiVersion;
+
+/// Pieces behind heads.
+pub(crate) const MULTIPLEXED: HeaderValue = HeaderValue::from_static("application/vnd.docker.multiplexed-stream");
+/// Bytes as they are; what older clients are told in either case.
+pub(crate) const RAW: HeaderValue = HeaderValue::from_static("application/vnd.docker.raw-stream");
+/// Since when clients are told whether pieces have heads.
+const MULTIPLEXED_SINCE: ApiVersion = ApiVersion::new(1, 42);
+
+/// The media type of a stream, in the words of the client's version.
+pub(crate) fn content_type(is_framed: bool, version: ApiVersion) -> HeaderValue {
+    if is_framed && version >= MULTIPLEXED_SINCE { MULTIPLEXED } else { RAW }
+}
 
 /// Which stream a piece belongs to, by Docker's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +49,13 @@ pub(crate) fn frame(stream: FrameStream, payload: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_clients_that_know_of_it_are_told_of_heads() {
+        assert_eq!(content_type(true, ApiVersion::new(1, 42)), MULTIPLEXED);
+        assert_eq!(content_type(true, ApiVersion::new(1, 41)), RAW);
+        assert_eq!(content_type(false, ApiVersion::new(1, 51)), RAW);
+    }
 
     #[test]
     fn a_piece_stands_behind_its_stream_and_length() {

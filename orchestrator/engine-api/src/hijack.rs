@@ -20,10 +20,8 @@ use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// Pieces behind heads that say which stream they are of (`frames.rs`).
-pub(crate) const MULTIPLEXED: HeaderValue = HeaderValue::from_static("application/vnd.docker.multiplexed-stream");
-/// Bytes as they are; what clients before 1.42 are told in either case.
-pub(crate) const RAW: HeaderValue = HeaderValue::from_static("application/vnd.docker.raw-stream");
+use crate::frames::RAW;
+
 /// How long a client may take nothing of what is sent to it. Until then the program waits for it, so that
 /// `docker attach | less` loses nothing; then the client is left, for nobody may hold a container up for ever.
 const STALL: Duration = Duration::from_mins(1);
@@ -165,6 +163,7 @@ fn head(response: &Response) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frames::MULTIPLEXED;
 
     async fn taken(is_upgrade: bool) -> String {
         let mut response = answer(is_upgrade, MULTIPLEXED, |mut wire: Wire| async move {

@@ -10,7 +10,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use model::{LogLine, LogMessage, LogRequest, LogSelection, LogStream, LogTarget, TaskSpec};
@@ -19,19 +18,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::api::{Api, PeerOf, Stopping};
 use crate::error::ApiError;
-use crate::frames::{FrameStream, frame};
+use crate::frames::{FrameStream, content_type, frame};
 use crate::lookup::{find_service, find_task};
 use crate::moment;
 use crate::path::Named;
 use crate::query::Query;
 use crate::version::ApiVersion;
 
-/// Output of a terminal, or of anything to a client that is too old to know the other.
-const RAW: HeaderValue = HeaderValue::from_static("application/vnd.docker.raw-stream");
-/// Both streams, told apart by frames.
-const MULTIPLEXED: HeaderValue = HeaderValue::from_static("application/vnd.docker.multiplexed-stream");
-/// Since when frames have a content type of their own.
-const MULTIPLEXED_SINCE: ApiVersion = ApiVersion::new(1, 42);
 /// What Go leaves as it is in a query.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Docker's words before what goes wrong while logs are read.
@@ -110,7 +103,7 @@ fn has_terminal(spec: &TaskSpec) -> bool {
 
 /// The head goes out at once; what goes wrong later is told in the stream, at its end.
 fn answer(messages: LogMessages, form: Form, version: ApiVersion, Stopping(stopping): Stopping) -> Response {
-    let content_type = if form.is_framed && version >= MULTIPLEXED_SINCE { MULTIPLEXED } else { RAW };
+    let content_type = content_type(form.is_framed, version);
     let pieces = stream::unfold((messages, stopping), move |(mut messages, stopping)| async move {
         let message = tokio::select! {
             () = stopping.cancelled() => return None,

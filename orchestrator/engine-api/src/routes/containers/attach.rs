@@ -11,14 +11,12 @@ use runtime::{LogQuery, LogReader, Stream, Streams};
 use crate::api::Api;
 use crate::detach_keys::DetachKeys;
 use crate::error::ApiError;
-use crate::hijack::{self, ClientGone, MULTIPLEXED, RAW, Wire, WireOutput};
+use crate::frames::content_type;
+use crate::hijack::{self, ClientGone, Wire, WireOutput};
 use crate::path::Named;
 use crate::query::Query;
 use crate::relay::{EndOfInput, Left, ProgramStreams, Relay, send};
 use crate::version::ApiVersion;
-
-/// Since when clients are told whether pieces have heads.
-pub(super) const MULTIPLEXED_SINCE: ApiVersion = ApiVersion::new(1, 42);
 
 /// What was written before comes first where `logs` asks for it; then the client is connected where `stream` does.
 pub(in crate::routes) async fn attach(
@@ -55,8 +53,7 @@ pub(in crate::routes) async fn attach(
         detach_keys: config.tty.then_some(detach_keys),
         end_of_input: if keeps_output { EndOfInput::EndsInput } else { EndOfInput::Detaches },
     });
-    let content_type = if is_framed && version >= MULTIPLEXED_SINCE { MULTIPLEXED } else { RAW };
-    Ok(hijack::answer(hijack::is_upgrade(&headers), content_type, move |wire| {
+    Ok(hijack::answer(hijack::is_upgrade(&headers), content_type(is_framed, version), move |wire| {
         converse(wire, log, shown, is_framed, relay, containers, id)
     }))
 }

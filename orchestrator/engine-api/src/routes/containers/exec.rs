@@ -8,12 +8,12 @@ use http::StatusCode;
 use runtime::{Stream, Streams, TtySize};
 use serde::{Deserialize, Serialize};
 
-use super::attach::MULTIPLEXED_SINCE;
 use crate::api::Api;
 use crate::body::read_json;
 use crate::detach_keys::DetachKeys;
 use crate::error::ApiError;
-use crate::hijack::{self, MULTIPLEXED, RAW, Wire};
+use crate::frames::content_type;
+use crate::hijack::{self, Wire};
 use crate::path::Named;
 use crate::relay::{EndOfInput, Left, ProgramStreams, Relay, send};
 use crate::respond::{done, json};
@@ -79,10 +79,9 @@ pub(in crate::routes) async fn start(
         return containers.exec_start(&id, size).await.map(|_| done()).map_err(ApiError::from);
     }
     let is_framed = !body.tty;
-    let content_type = if is_framed && version >= MULTIPLEXED_SINCE { MULTIPLEXED } else { RAW };
     // The head goes out before the program begins, as in Docker: clients that read the head through a buffer, such as the
     // SDK for Python, lose what comes along with it.
-    Ok(hijack::answer(is_upgrade, content_type, move |mut wire: Wire| async move {
+    Ok(hijack::answer(is_upgrade, content_type(is_framed, version), move |mut wire: Wire| async move {
         match containers.exec_start(&id, size).await {
             Ok(program) => converse(wire, relay(program, &exec.config, keys, is_framed), containers, id).await,
             // Clients read the words from the stream, and how it ended from the program.

@@ -20,16 +20,12 @@ use tracing::warn;
 
 use crate::api::{Api, Stopping};
 use crate::error::ApiError;
-use crate::frames::{FrameStream, frame};
+use crate::frames::{FrameStream, content_type, frame};
 use crate::moment;
 use crate::path::Named;
 use crate::query::Query;
 use crate::version::ApiVersion;
 
-/// Since when the type of the answer says whether its pieces stand behind heads.
-const MULTIPLEXED_SINCE: ApiVersion = ApiVersion::new(1, 42);
-const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
-const RAW: &str = "application/vnd.docker.raw-stream";
 /// What Go's `QueryEscape` leaves as it is, beside letters and digits.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b' ');
 
@@ -51,7 +47,7 @@ pub(super) async fn logs(
     }
     let reader = containers.logs(&record.id, log_query)?;
     let has_heads = !record.config.tty;
-    let kind = if has_heads && version >= MULTIPLEXED_SINCE { MULTIPLEXED } else { RAW };
+    let kind = content_type(has_heads, version);
     let details = shape.has_details.then(|| details(&record));
     let lines = Lines { reader, has_heads, has_timestamps: shape.has_timestamps, details, stopping };
     let pieces = stream::unfold(lines, |mut lines| async {
