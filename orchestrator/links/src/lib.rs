@@ -9,6 +9,7 @@
 //! nft         packet filter rules (nfnetlink), one transaction a change
 //! conntrack   what the packet filter remembers of connections
 //! cgroup      control groups, version 1, hybrid and version 2
+//! socket      what the other end of a connection has not taken yet
 //! sysctl      kernel settings below /proc/sys
 //! ```
 //!
@@ -28,6 +29,7 @@ mod prefix;
 pub mod process;
 pub mod root;
 pub mod route;
+pub mod socket;
 pub mod sysctl;
 
 pub use error::KernelError;

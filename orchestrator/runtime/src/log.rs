@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::queue::LogQueue;
 pub use self::reader::{LogEntry, LogQuery, LogReader};
-pub(crate) use self::record::Lines;
+pub(crate) use self::record::{Clock, Lines};
 
 /// Which of a program's output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

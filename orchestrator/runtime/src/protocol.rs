@@ -8,6 +8,7 @@
 //! ```
 //! A connection carries one request, and the agent sends nothing more until it has the answer. An agent that closes it, or dies, is detached; nothing else follows from that.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Program, TtySize};
@@ -65,9 +66,20 @@ pub(crate) enum Request {
     /// Give the terminal another size.
     Resize(TtySize),
     /// Connect to its streams.
-    Attach(Streams),
+    Attach(Attach),
     /// Run another program.
     Exec(Box<Exec>),
+}
+
+/// What to connect, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attach {
+    #[serde(flatten)]
+    pub(crate) streams: Streams,
+    /// Answer with [`Reply::Attached`], so that the log and the streams together are all that was written. A shim of
+    /// version 1 does not know of it and answers [`Reply::Done`].
+    #[serde(default)]
+    pub(crate) behind_log: bool,
 }
 
 /// Which streams to connect.
@@ -109,6 +121,9 @@ pub(crate) enum Reply {
     Created,
     /// Done.
     Done,
+    /// Connected behind the log's last record, which was written then; there is none if absent. What no record holds yet
+    /// of the lines that have begun follows as output.
+    Attached { logged: Option<Timestamp> },
     /// The program runs, under this number.
     Started(u32),
     /// The program has ended.

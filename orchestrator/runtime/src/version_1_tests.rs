@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::{Bundle, Program, TtySize};
 use crate::log::LogSettings;
-use crate::protocol::{Exec, Kind, Reply, Request, Streams, frame};
+use crate::protocol::{Attach, Exec, Kind, Reply, Request, Streams, frame};
 use crate::state::{Exit, Phase, ProcessId, State};
 use crate::{Limits, StartFailure};
 
@@ -117,11 +117,21 @@ fn requests_are_said_in_its_words() {
     says(&Request::Wait, &json!("wait"));
     says(&Request::Resize(TtySize { columns: 80, rows: 24 }), &json!({"resize": {"columns": 80, "rows": 24}}));
     let streams = json!({"stdin": true, "stdout": true, "stderr": true});
-    says(&Request::Attach(Streams::ALL), &json!({"attach": streams}));
+    let attach = Attach { streams: Streams::ALL, behind_log: true };
+    says(&Request::Attach(attach), &json!({"attach": streams}));
     let program = Program { argv: vec!["id".to_owned()], ..Program::default() };
     let exec = Exec { name: "e1".to_owned(), program, privileged: false, streams: Streams::ALL };
     let words = json!({"exec": {"name": "e1", "program": {"argv": ["id"], "env": []}, "streams": streams}});
     says(&Request::Exec(Box::new(exec)), &words);
+}
+
+#[test]
+fn its_way_to_ask_for_streams_is_understood() {
+    let words = r#"{"attach":{"stdin":true,"stdout":true,"stderr":true}}"#;
+
+    let request: Request = serde_json::from_str(words).unwrap();
+
+    assert_eq!(request, Request::Attach(Attach { streams: Streams::ALL, behind_log: false }));
 }
 
 #[test]

@@ -17,6 +17,21 @@ impl Containers {
         Ok(attachment)
     }
 
+    /// Like [`attach`](Self::attach), with what was written before, also by earlier runs; both together are all of it, each
+    /// line once. `None` where nothing was written yet.
+    pub async fn attach_behind_log(
+        &self,
+        name: &str,
+        streams: Streams,
+    ) -> Result<(Attachment, Option<LogReader>), ContainerError> {
+        let cell = self.cell(name)?;
+        check_readable(&cell)?;
+        let container = cell.ask(Command::Prepare).await?;
+        let connected = container.attach_behind_log(streams).await?;
+        self.shared.events.tell(EventKind::Container, "attach", &cell.id, cell.record().attributes());
+        Ok(connected)
+    }
+
     /// Tells that a client has left a container's streams, which runs on. One that is gone is fine.
     pub fn note_detach(&self, name: &str) {
         if let Ok(cell) = self.cell(name) {
@@ -24,18 +39,16 @@ impl Containers {
         }
     }
 
-    /// Reads what a container has written, and goes on while it runs where the query says so. `None` where it has not
-    /// run since the system was started: then there is nothing to follow.
+    /// Reads what a container has written, also before the system was started anew, and goes on while it runs where the
+    /// query says so. `None` where it has written nothing.
     pub fn logs(&self, name: &str, query: LogQuery) -> Result<Option<LogReader>, ContainerError> {
         let cell = self.cell(name)?;
-        if cell.record().host_config.log_config.kind == "none" {
-            let words = "configured logging driver does not support reading";
-            return Err(ContainerError::Conflict(words.to_owned()));
+        check_readable(&cell)?;
+        if let Some(container) = self.shared.runtime.find(&cell.id)? {
+            return Ok(Some(container.logs(query)?));
         }
-        match self.shared.runtime.find(&cell.id)? {
-            Some(container) => Ok(Some(container.logs(query)?)),
-            None => Ok(None),
-        }
+        let logs = self.places(&cell.id).logs;
+        Ok(if logs.exists() { Some(LogReader::at_rest(logs, query)?) } else { None })
     }
 
     /// Gives the terminal of a container another size.
@@ -67,4 +80,13 @@ impl Containers {
         }
         self.shared.runtime.find(&cell.id)?.ok_or_else(not_running)
     }
+}
+
+/// Refuses to read what nobody keeps.
+fn check_readable(cell: &super::cell::Cell) -> Result<(), ContainerError> {
+    if cell.record().host_config.log_config.kind == "none" {
+        let words = "configured logging driver does not support reading";
+        return Err(ContainerError::Conflict(words.to_owned()));
+    }
+    Ok(())
 }

@@ -68,6 +68,19 @@ async fn what_a_power_failure_took_is_noted_and_started_again_by_its_policy() {
 }
 
 #[tokio::test]
+async fn what_was_written_before_a_power_failure_is_still_read() {
+    let mut lab = Lab::new().await;
+    let id = lab.run("one", server()).await;
+    lab.wait_for_line(&id, "ready").await;
+    lab.close().await;
+    lab.forget_runtime();
+
+    lab.open_again().await;
+
+    assert_eq!(lab.log(&id).await, "ready\n");
+}
+
+#[tokio::test]
 async fn a_removal_that_was_cut_short_is_finished() {
     let mut lab = Lab::new().await;
     let id = lab.run("one", server()).await;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::attachment::{Attachment, Connection, ExecSession};
 use super::{blocking, collect, wire};
 use crate::RuntimeError;
@@ -12,7 +14,7 @@ use crate::cgroup::{Group, Stats};
 use crate::error::Doing;
 use crate::limits::Limits;
 use crate::log::{LogQuery, LogReader};
-use crate::protocol::{Exec, Reply, Request, Streams};
+use crate::protocol::{Attach, Exec, Reply, Request, Streams};
 use crate::state::{self, BUNDLE, Exit, Phase, STATE, State};
 
 /// How long a shim may take to end by itself once its container has.
@@ -147,10 +149,29 @@ impl Container {
 
     /// Connects to its streams as they are from now on. Before [`start`](Self::start), that is from the first byte.
     pub async fn attach(&self, streams: Streams) -> Result<Attachment, RuntimeError> {
-        match self.ask(&Request::Attach(streams)).await? {
+        match self.ask(&Request::Attach(Attach { streams, behind_log: false })).await? {
             (Reply::Done, connection) => Ok(Attachment::new(self.id(), connection)),
             (other, _) => Err(self.unexpected(other)),
         }
+    }
+
+    /// Like [`attach`](Self::attach), with what was written before; both together are all of it, each line once. The log
+    /// ends where the streams begin, and waits for lines that its disk has not taken yet; `None` where nothing was written,
+    /// or nothing is kept. With a shim of version 1 a line at the seam may come twice. Call within the async runtime.
+    pub async fn attach_behind_log(&self, streams: Streams) -> Result<(Attachment, Option<LogReader>), RuntimeError> {
+        let (reply, connection) = self.ask(&Request::Attach(Attach { streams, behind_log: true })).await?;
+        let log = match reply {
+            Reply::Attached { logged: Some(last) } => {
+                let (log, state, is_over) = self.log_places();
+                Some(LogReader::through(log, state, last, is_over)?)
+            }
+            Reply::Attached { logged: None } => None,
+            Reply::Done => Some(self.logs(LogQuery { until: Some(Timestamp::now()), ..LogQuery::default() })?),
+            Reply::Created | Reply::Started(_) | Reply::Exited(_) | Reply::NotStarted { .. } | Reply::Failed(_) => {
+                return Err(self.unexpected(reply));
+            }
+        };
+        Ok((Attachment::new(self.id(), connection), log))
     }
 
     /// Runs another program inside, and returns once it has begun.
@@ -216,11 +237,17 @@ impl Container {
 
     /// Reads what it has written; empty where its bundle keeps no log. Call within the async runtime.
     pub fn logs(&self, query: LogQuery) -> Result<LogReader, RuntimeError> {
+        let (log, state, is_over) = self.log_places();
+        LogReader::start(log, state, query, is_over)
+    }
+
+    /// Where the log lies, where the state does, and whether nothing more will be written.
+    fn log_places(&self) -> (PathBuf, PathBuf, impl Fn() -> bool + Send + 'static) {
         let folder = (*self.folder).clone();
         let place = folder.join(STATE);
         let log = self.bundle.log.as_ref().map_or_else(|| folder.join("log"), |log| log.folder.clone());
         let is_over = move || !state::read::<State>(&place).is_ok_and(|state| state.phase < Phase::Exited);
-        LogReader::start(log, folder, query, is_over)
+        (log, folder, is_over)
     }
 
     /// Removes it: its control group, its shim, its state. Its log stays. One that runs is ended first where `force`
@@ -285,10 +312,12 @@ impl Container {
         match reply {
             Reply::NotStarted { failure, reason } => RuntimeError::Start { id, failure, reason },
             Reply::Failed(state) => RuntimeError::State { id, state },
-            Reply::Created | Reply::Done | Reply::Started(_) | Reply::Exited(_) => RuntimeError::Malformed {
-                what: format!("the answer of the shim of container `{id}`"),
-                reason: format!("{reply:?}"),
-            },
+            Reply::Created | Reply::Done | Reply::Attached { .. } | Reply::Started(_) | Reply::Exited(_) => {
+                RuntimeError::Malformed {
+                    what: format!("the answer of the shim of container `{id}`"),
+                    reason: format!("{reply:?}"),
+                }
+            }
         }
     }
 }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::record::record;
+use super::reader::last_time;
+use super::record::{Record, record};
 use super::segment::Writer;
 use super::{LogSettings, Stream};
 
@@ -49,15 +50,22 @@ pub(crate) struct LogQueue {
     settings: LogSettings,
     thread: Option<JoinHandle<()>>,
     full_since: Option<Instant>,
+    last: Option<Timestamp>,
 }
 
 impl LogQueue {
-    /// A queue whose writer starts with the first record: many containers say nothing. A folder that cannot be written
-    /// yet loses lines until it can.
+    /// A queue whose writer starts with the first record: many containers say nothing. It goes on behind what an earlier
+    /// run wrote. A folder that cannot be written yet loses lines until it can.
     pub(crate) fn new(settings: LogSettings) -> std::io::Result<Self> {
         let room = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let meeting = Arc::new(Meeting { shared: Mutex::default(), changed: Condvar::new(), room });
-        Ok(Self { meeting, settings, thread: None, full_since: None })
+        let last = last_time(&settings.folder);
+        Ok(Self { meeting, settings, thread: None, full_since: None, last })
+    }
+
+    /// The time of the last record that was taken in, now or by an earlier run.
+    pub(crate) fn last(&self) -> Option<Timestamp> {
+        self.last
     }
 
     /// Starts the writer, once. Where that fails, the next record tries again, and what waits is not lost.
@@ -96,7 +104,7 @@ impl LogQueue {
     }
 
     /// Takes a record in, or counts it where there is no room.
-    pub(crate) fn push(&mut self, record: Vec<u8>) {
+    pub(crate) fn push(&mut self, record: Record) {
         self.ensure_writer();
         let mut shared = self.meeting.lock();
         if shared.bytes >= LIMIT + BATCH
@@ -105,8 +113,9 @@ impl LogQueue {
             shared.dropped += 1;
             return;
         }
-        shared.bytes += record.len();
-        shared.records.push_back(record);
+        self.last = Some(record.time);
+        shared.bytes += record.bytes.len();
+        shared.records.push_back(record.bytes);
         shared.idle = false;
         drop(shared);
         self.meeting.changed.notify_all();
@@ -230,13 +239,17 @@ mod tests {
 
     use super::*;
 
+    fn plain(text: &str) -> Record {
+        Record { time: Timestamp::now(), bytes: text.as_bytes().to_vec() }
+    }
+
     #[test]
     fn everything_is_written_by_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let mut queue = LogQueue::new(LogSettings::new(folder.path())).unwrap();
 
         for number in 0..1000 {
-            queue.push(format!("{number}\n").into_bytes());
+            queue.push(plain(&format!("{number}\n")));
         }
         queue.finish(Duration::from_secs(5));
 
@@ -252,13 +265,13 @@ mod tests {
         fs::write(&place, "in the way").unwrap();
         let mut queue = LogQueue::new(LogSettings::new(&place)).unwrap();
 
-        queue.push(b"lost\n".to_vec());
+        queue.push(plain("lost\n"));
         let shared = queue.meeting.lock();
         let (shared, outcome) =
             queue.meeting.changed.wait_timeout_while(shared, Duration::from_secs(5), |shared| !shared.idle).unwrap();
         drop(shared);
         fs::remove_file(&place).unwrap();
-        queue.push(b"kept\n".to_vec());
+        queue.push(plain("kept\n"));
         queue.finish(Duration::from_secs(5));
 
         assert!(!outcome.timed_out());

@@ -1,7 +1,7 @@
 //! Reads a log that may be written meanwhile: the last lines, a span of time, and what is to come.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -76,10 +76,39 @@ impl LogReader {
         query: LogQuery,
         is_over: impl Fn() -> bool + Send + 'static,
     ) -> Result<Self, RuntimeError> {
+        Self::begin(folder, state, query, None, is_over)
+    }
+
+    /// Reads a log that nobody writes any more, of a container whose state went with the system's memory. Nothing follows,
+    /// whatever the query says. Call within the async runtime.
+    pub fn at_rest(folder: PathBuf, mut query: LogQuery) -> Result<Self, RuntimeError> {
+        query.follow = false;
+        Self::start(folder.clone(), folder, query, || true)
+    }
+
+    /// Like [`start`](Self::start), from the beginning through the record of that time, which is waited for while the
+    /// container runs. Where it was never written, the reading ends before the first later one.
+    pub(crate) fn through(
+        folder: PathBuf,
+        state: PathBuf,
+        last: Timestamp,
+        is_over: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Self, RuntimeError> {
+        let query = LogQuery { follow: true, ..LogQuery::default() };
+        Self::begin(folder, state, query, Some(last), is_over)
+    }
+
+    fn begin(
+        folder: PathBuf,
+        state: PathBuf,
+        query: LogQuery,
+        last: Option<Timestamp>,
+        is_over: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Self, RuntimeError> {
         let (gone, alive) = pipe_with(PipeFlags::CLOEXEC).doing(|| "make a pipe")?;
         let (sender, entries) = mpsc::channel(ENTRIES_WAITING);
         tokio::task::spawn_blocking(move || {
-            let mut reading = Reading { cursor: Cursor::new(folder), query, sender };
+            let mut reading = Reading { cursor: Cursor::new(folder), query, last, sender };
             if let Err(error) = reading.run(&state, &gone, &is_over) {
                 // A reader that has gone needs no reason.
                 let _ = reading.sender.blocking_send(Err(error));
@@ -97,6 +126,8 @@ impl LogReader {
 struct Reading {
     cursor: Cursor,
     query: LogQuery,
+    /// The time of the last record to read.
+    last: Option<Timestamp>,
     sender: mpsc::Sender<Result<LogEntry, RuntimeError>>,
 }
 
@@ -111,14 +142,19 @@ impl Reading {
             let was_over = is_over();
             while let Some(line) = self.cursor.next_line().doing(action)? {
                 let Ok(record) = serde_json::from_slice::<Record>(&line) else { continue };
-                if self.query.until.is_some_and(|until| record.time >= until) {
+                let is_behind = |last| record.time > last;
+                if self.query.until.is_some_and(|until| record.time >= until) || self.last.is_some_and(is_behind) {
                     return Ok(());
                 }
+                let is_last = self.last == Some(record.time);
                 if self.is_wanted(&record) {
                     let entry = LogEntry { time: record.time, stream: record.stream, text: record.log };
                     if self.sender.blocking_send(Ok(entry)).is_err() {
                         return Ok(());
                     }
+                }
+                if is_last {
+                    return Ok(());
                 }
             }
             let Some(watch) = watch.as_ref().filter(|_| !was_over) else { return Ok(()) };
@@ -242,6 +278,19 @@ fn tail_of(file: &mut File, wanted: usize) -> io::Result<(u64, usize)> {
         return Ok((end_of_last, 0));
     }
     Ok((0, ends))
+}
+
+/// The time of a log's last record; `None` where it has none that can be read.
+pub(super) fn last_time(folder: &Path) -> Option<Timestamp> {
+    let last_of = |number| {
+        let mut file = File::open(path(folder, number)).ok()?;
+        let (offset, _) = tail_of(&mut file, 1).ok()?;
+        file.seek(SeekFrom::Start(offset)).ok()?;
+        let mut line = Vec::new();
+        BufReader::new(file.take(RECORD_LIMIT as u64)).read_until(b'\n', &mut line).ok()?;
+        Some(serde_json::from_slice::<Record>(&line).ok()?.time)
+    };
+    numbers(folder).ok()?.into_iter().rev().find_map(last_of)
 }
 
 fn watch(folder: &Path, state: &Path) -> io::Result<OwnedFd> {

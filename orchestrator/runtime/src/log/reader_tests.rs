@@ -117,3 +117,43 @@ async fn a_follower_sees_everything_across_files_until_it_is_over() {
     assert_eq!(found, (100..185).collect::<Vec<_>>());
     assert!(end.is_none());
 }
+
+#[tokio::test]
+async fn a_reading_through_a_record_waits_for_it_and_ends_with_it() {
+    let mut log = Log::new();
+    log.write(3);
+    let through = |last| {
+        let (folder, state) = (log.folder.path().join("log"), log.folder.path().to_owned());
+        LogReader::through(folder, state, last, || false).unwrap()
+    };
+
+    let there = texts(&mut through(time(101))).await;
+    let never_written = texts(&mut through(time(101) + jiff::SignedDuration::from_nanos(1))).await;
+    let mut late = through(time(104));
+    let mut first = Vec::new();
+    for _ in 0..3 {
+        first.push(late.next().await.unwrap().unwrap().text);
+    }
+    log.write(4);
+    let rest = texts(&mut late).await;
+
+    assert_eq!(there, ["100", "101"]);
+    assert_eq!(never_written, ["100", "101"]);
+    assert_eq!(first.concat(), "100\n101\n102\n");
+    assert_eq!(rest, ["103", "104"]);
+}
+
+#[test]
+fn the_time_of_the_last_record_is_found_in_whatever_file_it_is() {
+    let mut log = Log::new();
+    let folder = log.folder.path().join("log");
+
+    let nothing = last_time(&folder);
+    log.write(10);
+    let first_file = last_time(&folder);
+    log.write(1);
+    let second_file = last_time(&folder);
+
+    assert_eq!((nothing, first_file, second_file), (None, Some(time(109)), Some(time(110))));
+    assert_eq!(last_time(Path::new("/nowhere")), None);
+}

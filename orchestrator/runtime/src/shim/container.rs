@@ -155,12 +155,7 @@ impl Container {
                 self.session.connections[index].role = Role::Waiting;
                 return;
             }
-            Request::Attach(streams) => {
-                let connection = &mut self.session.connections[index];
-                connection.role = Role::Attached(streams);
-                connection.reply(&Reply::Done);
-                return;
-            }
+            Request::Attach(attach) => return self.session.attach(index, attach),
             Request::Exec(exec) if is_running && self.group.is_frozen() => {
                 drop(exec);
                 Err("is paused, unpause the container before exec".to_owned())

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use super::connection::{Connection, Role};
 use super::stdio::{CHUNK, Stdio};
-use crate::log::{Lines, LogQueue, Stream};
-use crate::protocol::{Kind, Reply, Request};
+use crate::log::{Clock, Lines, LogQueue, Stream};
+use crate::protocol::{Attach, Kind, Reply, Request, Streams};
 
 /// The streams of a program, and who gets what of them.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Session {
     pub(super) connections: Vec<Connection>,
     pub(super) log: Option<LogQueue>,
     pub(super) lines: [Lines; 2],
+    /// Of the log's records.
+    pub(super) clock: Clock,
     pub(super) stdin_once: bool,
 }
 
@@ -44,7 +46,24 @@ enum Watched {
 impl Session {
     pub(super) fn new(stdio: Stdio, log: Option<LogQueue>, stdin_once: bool) -> Self {
         let lines = [Lines::new(Stream::Stdout), Lines::new(Stream::Stderr)];
-        Self { stdio, connections: Vec::new(), log, lines, stdin_once }
+        let clock = Clock::after(log.as_ref().and_then(LogQueue::last));
+        Self { stdio, connections: Vec::new(), log, lines, clock, stdin_once }
+    }
+
+    /// Connects a client to the streams from now on. Behind the log, it is told of the log's last record and sent what
+    /// none holds yet: output is taken between turns only, so nothing is missed or comes twice.
+    pub(super) fn attach(&mut self, index: usize, attach: Attach) {
+        let connection = &mut self.connections[index];
+        connection.role = Role::Attached(attach.streams);
+        if !attach.behind_log {
+            return connection.reply(&Reply::Done);
+        }
+        connection.reply(&Reply::Attached { logged: self.log.as_ref().and_then(LogQueue::last) });
+        for lines in &self.lines {
+            if is_wanted(attach.streams, lines.stream()) && !lines.rest().is_empty() {
+                connection.push(kind_of(lines.stream()), lines.rest());
+            }
+        }
     }
 
     /// Waits until something happens, and does what concerns the streams.
@@ -86,7 +105,7 @@ impl Session {
     /// Ends the log: its last lines are written, or the time is up.
     pub(super) fn finish_log(&mut self, limit: Duration) {
         for lines in &mut self.lines {
-            if let (Some(record), Some(log)) = (lines.finish(), &mut self.log) {
+            if let (Some(record), Some(log)) = (lines.finish(&mut self.clock), &mut self.log) {
                 log.push(record);
             }
         }
@@ -215,9 +234,9 @@ impl Session {
 
     /// Takes one piece of output and hands it on; whether there may be more at once.
     fn read_output(&mut self, stream: Stream) -> bool {
-        let (output, kind, lines) = match stream {
-            Stream::Stdout => (&mut self.stdio.stdout, Kind::Stdout, &mut self.lines[0]),
-            Stream::Stderr => (&mut self.stdio.stderr, Kind::Stderr, &mut self.lines[1]),
+        let (output, lines) = match stream {
+            Stream::Stdout => (&mut self.stdio.stdout, &mut self.lines[0]),
+            Stream::Stderr => (&mut self.stdio.stderr, &mut self.lines[1]),
         };
         let Some(descriptor) = output else { return false };
         let mut chunk = vec![0; CHUNK];
@@ -237,21 +256,31 @@ impl Session {
         };
         let bytes = &chunk[..count];
         if let Some(log) = &mut self.log {
-            for record in lines.push(bytes) {
+            for record in lines.push(bytes, &mut self.clock) {
                 log.push(record);
             }
         }
         for connection in &mut self.connections {
             let Role::Attached(streams) = connection.role else { continue };
-            let is_wanted = match stream {
-                Stream::Stdout => streams.stdout,
-                Stream::Stderr => streams.stderr,
-            };
-            if is_wanted {
-                connection.push(kind, bytes);
+            if is_wanted(streams, stream) {
+                connection.push(kind_of(stream), bytes);
             }
         }
         true
+    }
+}
+
+fn is_wanted(streams: Streams, stream: Stream) -> bool {
+    match stream {
+        Stream::Stdout => streams.stdout,
+        Stream::Stderr => streams.stderr,
+    }
+}
+
+fn kind_of(stream: Stream) -> Kind {
+    match stream {
+        Stream::Stdout => Kind::Stdout,
+        Stream::Stderr => Kind::Stderr,
     }
 }
 

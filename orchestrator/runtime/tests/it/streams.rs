@@ -1,10 +1,12 @@
 //! Input, output, terminals.
 
+use std::fs;
 use std::time::Duration;
 
-use runtime::{Streams, TtySize};
+use runtime::{Attachment, LogReader, Streams, TtySize};
+use tokio::task::JoinSet;
 
-use crate::lab::{Lab, finish, log_of, read_until, wait};
+use crate::lab::{LIMIT, Lab, finish, log_of, read_until, wait};
 
 #[tokio::test]
 async fn input_reaches_the_program_and_ends_while_output_goes_on() {
@@ -165,7 +167,7 @@ async fn more_who_wait_than_a_shim_serves_at_once_are_all_answered() {
     let container = lab.runtime.create(&bundle).await.unwrap();
     let mut attachment = container.attach(Streams::ALL).await.unwrap();
     container.start().await.unwrap();
-    let mut waiting = tokio::task::JoinSet::new();
+    let mut waiting = JoinSet::new();
     for _ in 0..300 {
         let container = container.clone();
         waiting.spawn(async move { wait(&container).await.code });
@@ -180,4 +182,59 @@ async fn more_who_wait_than_a_shim_serves_at_once_are_all_answered() {
     container.delete(false).await.unwrap();
 
     assert_eq!(codes, [2; 300]);
+}
+
+#[tokio::test]
+async fn who_is_connected_behind_the_log_gets_each_line_once() {
+    let lab = Lab::new();
+    let script = "i=0; while [ ! -e /stop ]; do i=$((i+1)); echo $i; done; printf 'no more'";
+    let container = lab.runtime.create(&lab.script("a", script)).await.unwrap();
+    container.start().await.unwrap();
+
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        let (attachment, log) = container.attach_behind_log(Streams::ALL).await.unwrap();
+        clients.spawn(async move { all_of(attachment, log).await });
+    }
+    fs::write(lab.path("rootfs/stop"), "").unwrap();
+    let texts = clients.join_all().await;
+    let whole = log_of(&container).await;
+    container.delete(false).await.unwrap();
+
+    assert!(whole.starts_with("1\n2\n3\n") && whole.ends_with("no more"), "{} bytes", whole.len());
+    assert!(texts.iter().any(|(logged, streamed)| !logged.is_empty() && streamed.len() > "no more".len()));
+    for (logged, streamed) in texts {
+        let seam = logged.len();
+        assert!(whole == logged + &streamed, "lines are missing or come twice about byte {seam}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_has_begun_is_whole_for_who_is_connected_behind_the_log() {
+    let lab = Lab::new();
+    let mut bundle = lab.script("a", "echo first; printf begun; read word; echo ' and ended'");
+    bundle.stdin_open = true;
+    let container = lab.runtime.create(&bundle).await.unwrap();
+    let mut before = container.attach(Streams::ALL).await.unwrap();
+    container.start().await.unwrap();
+    read_until(&mut before, "begun").await;
+
+    let (attachment, log) = container.attach_behind_log(Streams::ALL).await.unwrap();
+    before.input().send(b"go\n").await.unwrap();
+    drop(before);
+    let (logged, streamed) = all_of(attachment, log).await;
+    container.delete(false).await.unwrap();
+
+    assert_eq!((logged.as_str(), streamed.as_str()), ("first\n", "begun and ended\n"));
+}
+
+/// What the log holds, and what comes behind it until the program has ended.
+async fn all_of(attachment: Attachment, log: Option<LogReader>) -> (String, String) {
+    let mut logged = String::new();
+    if let Some(mut log) = log {
+        while let Some(entry) = tokio::time::timeout(LIMIT, log.next()).await.unwrap() {
+            logged.push_str(&entry.unwrap().text);
+        }
+    }
+    (logged, finish(attachment).await.1)
 }
