@@ -21,9 +21,10 @@ mod wait;
 use axum::Router;
 use axum::routing::{delete, get, post};
 use engine::{ContainerRecord, ContainerView};
+use jiff::Timestamp;
 
 use crate::api::Api;
-use crate::views::container::Sizes;
+use crate::views::container::{Sizes, SummaryDocument, SummaryParts};
 
 /// All calls about containers.
 pub(super) fn router() -> Router<Api> {
@@ -53,6 +54,13 @@ async fn sizes(api: &Api, record: &ContainerRecord) -> Sizes {
     // An image that was removed by force is not known any more.
     let image = api.engine.images().store().find(&record.image.to_string());
     Sizes { changed, image: image.map_or(0, |image| image.bytes) }
+}
+
+/// Shows a container as a line of a list, with the sizes of its files where they are asked for.
+pub(super) async fn summary(api: &Api, view: &ContainerView, has_sizes: bool) -> SummaryDocument {
+    let sizes = if has_sizes { Some(sizes(api, &view.record).await) } else { None };
+    let has_image_name = has_image_name(api, view);
+    SummaryDocument::new(&SummaryParts { view, has_image_name, sizes, now: Timestamp::now() })
 }
 
 /// Whether the name that a container's image was given by still means that image.

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use ::image::{Digest, Image};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use engine::ContainerView;
 use http::StatusCode;
-use image::{Digest, Image};
-use jiff::Timestamp;
 
+use super::containers::summary;
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::query::Query;
 use crate::respond::json;
 use crate::version::ApiVersion;
-use crate::views::df::{ContainerUse, DfDocument};
-use crate::views::image::{Sharing, SummaryDocument};
+use crate::views::container::SummaryDocument;
+use crate::views::df::DfDocument;
+use crate::views::image::{self, Sharing};
 use crate::views::volume::{UsageView, VolumeDocument};
 
 /// What may be asked for, each on its own.
@@ -38,7 +39,7 @@ pub(super) async fn usage(
     let document = DfDocument {
         layers_size: if is_wanted("image") { layers_size(&images) } else { 0 },
         images: is_wanted("image").then(|| summaries(&images, &containers, version)),
-        containers: if is_wanted("container") { Some(container_uses(&api, &images, containers).await) } else { None },
+        containers: if is_wanted("container") { Some(container_uses(&api, &containers).await) } else { None },
         volumes: if is_wanted("volume") { Some(volume_uses(&api).await) } else { None },
         build_cache: is_wanted("build-cache").then(Vec::new),
         builder_size: DfDocument::builder_size(version),
@@ -53,20 +54,19 @@ fn layers_size(images: &[Image]) -> u64 {
     layers.values().sum()
 }
 
-fn summaries(images: &[Image], containers: &[ContainerView], version: ApiVersion) -> Vec<SummaryDocument> {
+fn summaries(images: &[Image], containers: &[ContainerView], version: ApiVersion) -> Vec<image::SummaryDocument> {
     let sharing = Sharing::new(images);
     let users = |image: &Image| containers.iter().filter(|view| view.record.image == image.id).count();
-    let summary = |image: &Image| SummaryDocument::new(image.clone(), Some(&sharing), version).used_by(users(image));
+    let summary =
+        |image: &Image| image::SummaryDocument::new(image.clone(), Some(&sharing), version).used_by(users(image));
     images.iter().map(summary).collect()
 }
 
 /// Reads all that containers have written.
-async fn container_uses(api: &Api, images: &[Image], containers: Vec<ContainerView>) -> Vec<ContainerUse> {
+async fn container_uses(api: &Api, containers: &[ContainerView]) -> Vec<SummaryDocument> {
     let mut uses = Vec::new();
     for view in containers {
-        let written = api.engine.containers().changed_bytes(&view.record.id).await;
-        let image = images.iter().find(|image| image.id == view.record.image).map_or(0, |image| image.bytes);
-        uses.push(ContainerUse::new(&view, written, image, Timestamp::now()));
+        uses.push(summary(api, view, true).await);
     }
     uses
 }

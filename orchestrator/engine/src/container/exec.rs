@@ -199,10 +199,11 @@ impl Containers {
         Ok(self.shared.execs.find(id)?.view())
     }
 
-    /// The ids of the programs that were added to a container and are remembered.
+    /// The ids of the programs that were added to a container and have not ended, also of those that were not started.
     pub fn execs_of(&self, container_id: &str) -> Vec<String> {
         let known = self.shared.execs.known();
-        known.iter().filter(|exec| exec.container_id == container_id).map(|exec| exec.id.clone()).collect()
+        let is_open = |exec: &&Arc<Exec>| exec.container_id == container_id && exec.progress().exit_code.is_none();
+        known.iter().filter(is_open).map(|exec| exec.id.clone()).collect()
     }
 
     async fn begin(&self, exec: Arc<Exec>, size: Option<TtySize>) -> Result<ExecStream, ContainerError> {

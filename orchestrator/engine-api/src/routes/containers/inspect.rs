@@ -20,6 +20,7 @@ pub(super) async fn inspect(State(api): State<Api>, Named(id): Named, query: Que
         view: &view,
         places: &api.engine.containers().places(&view.record.id),
         sizes,
+        exec_ids: Some(api.engine.containers().execs_of(&view.record.id)).filter(|ids| !ids.is_empty()),
         has_unified_cgroups: api.engine.facts().cgroups.is_unified,
     });
     Ok(json(StatusCode::OK, &document))

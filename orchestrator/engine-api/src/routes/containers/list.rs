@@ -6,16 +6,14 @@ mod wanted;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use jiff::Timestamp;
 
 use self::wanted::Wanted;
-use super::{has_image_name, sizes};
+use super::summary;
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::query::Query;
 use crate::respond::json;
-use crate::views::container::{SummaryDocument, SummaryParts};
 
 /// The filters of a list of containers.
 const FILTERS: &[&str] = &[
@@ -52,14 +50,7 @@ pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Respons
     let views = views.into_iter().filter(|view| wanted.is_shown(view)).take(limit.unwrap_or(usize::MAX));
     let mut documents = Vec::new();
     for view in views {
-        let sizes = if query.boolean("size") { Some(sizes(&api, &view.record).await) } else { None };
-        let has_image_name = has_image_name(&api, &view);
-        documents.push(SummaryDocument::new(&SummaryParts {
-            view: &view,
-            has_image_name,
-            sizes,
-            now: Timestamp::now(),
-        }));
+        documents.push(summary(&api, &view, query.boolean("size")).await);
     }
     Ok(json(StatusCode::OK, &documents))
 }

@@ -73,6 +73,8 @@ pub(crate) struct ContainerParts<'a> {
     pub(crate) places: &'a ContainerPlaces,
     /// Its sizes, where the client asks for them.
     pub(crate) sizes: Option<Sizes>,
+    /// The programs that were added to it and have not ended; absent, as in Docker, where there are none.
+    pub(crate) exec_ids: Option<Vec<String>>,
     /// Whether the node's control groups are one hierarchy: by that containers have views of their own.
     pub(crate) has_unified_cgroups: bool,
 }
@@ -102,7 +104,7 @@ impl ContainerDocument {
             mount_label: "",
             process_label: "",
             app_armor_profile: "",
-            exec_ids: None,
+            exec_ids: parts.exec_ids.clone(),
             host_config: in_full(record, parts.has_unified_cgroups),
             graph_driver: DriverView {
                 data: BTreeMap::from([("MergedDir", text(&places.root)), ("UpperDir", text(&places.changes))]),

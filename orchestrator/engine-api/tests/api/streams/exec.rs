@@ -167,3 +167,22 @@ async fn both_ways_of_starting_are_told() {
         assert_eq!((event.action.as_str(), event.actor.attributes["name"].as_str()), (action, "one"));
     }
 }
+
+#[tokio::test]
+async fn a_container_shows_the_programs_that_have_not_ended() {
+    let lab = running().await;
+    let id_of = async |text: &str| create(&lab, &interactive(text)).await;
+    let (ready, open, over) = (id_of("true").await, id_of("echo begun; cat").await, id_of("true").await);
+    let shown = async || lab.expect("GET", "/containers/one/json", 200).await.json()["ExecIDs"].clone();
+
+    let mut wire = lab.hijack(&format!("/exec/{open}/start"), "{}").await;
+    wire.until("begun\n").await;
+    lab.hijack(&format!("/exec/{over}/start"), "{}").await.frames().await;
+    let two = shown().await;
+    wire.end_input().await;
+    wire.rest().await;
+    lab.hijack(&format!("/exec/{ready}/start"), "{}").await.frames().await;
+    let none = shown().await;
+
+    assert_eq!((two, none), (json!([ready, open]), json!(null)));
+}

@@ -22,6 +22,9 @@ async fn what_takes_room_is_told_by_kind() {
     assert_eq!((&all["LayersSize"], &image["SharedSize"]), (&image["Size"], &json!(0)));
     let container = &all["Containers"][0];
     assert_eq!((&container["Names"][0], &container["State"]), (&json!("/web"), &json!("exited")));
+    assert_eq!((&container["Mounts"][0]["Driver"], &container["Mounts"][0]["Name"]), (&json!("local"), &json!("kept")));
+    assert!(container["Command"].as_str().unwrap().starts_with("sh -c 'dd if="), "{container}");
+    assert!(container["Status"].as_str().unwrap().starts_with("Exited (0) "), "{container}");
     assert!(container["SizeRw"].as_u64().unwrap() >= 100_000, "{container}");
     assert!(container["SizeRootFs"].as_u64() > image["Size"].as_u64(), "{container}");
     assert_eq!(all["Volumes"][0]["UsageData"], json!({"RefCount": 1, "Size": 7000}));
