@@ -25,6 +25,11 @@ use crate::frames::RAW;
 /// How long a client may take nothing of what is sent to it. Until then the program waits for it, so that
 /// `docker attach | less` loses nothing; then the client is left, for nobody may hold a container up for ever.
 const STALL: Duration = Duration::from_mins(1);
+/// How long what a client still sends is taken after the end. A connection that is closed with unread input is reset, and
+/// the client may lose what it was sent last.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much of that is taken at once, in bytes.
+const DISCARDED_PIECE: usize = 32 << 10;
 
 /// Both directions of a connection that was taken over.
 pub(crate) struct Wire {
@@ -32,6 +37,17 @@ pub(crate) struct Wire {
     pub(crate) input: Box<dyn AsyncRead + Send + Unpin>,
     /// What the client receives.
     pub(crate) output: WireOutput,
+}
+
+impl Wire {
+    /// Tells the client that nothing more comes, and returns once it has closed its side too, or has had the time to.
+    pub(crate) async fn end(mut self) {
+        // Who has gone already does not need to know.
+        let _ = in_time(self.output.stream.shutdown()).await;
+        let mut piece = vec![0; DISCARDED_PIECE];
+        let rest = async { while self.input.read(&mut piece).await.is_ok_and(|count| count > 0) {} };
+        let _ = tokio::time::timeout(LINGER, rest).await;
+    }
 }
 
 impl fmt::Debug for Wire {
@@ -46,30 +62,36 @@ impl fmt::Debug for Wire {
 pub(crate) struct ClientGone(#[source] io::Error);
 
 /// The direction to the client.
-pub(crate) struct WireOutput(Box<dyn AsyncWrite + Send + Unpin>);
+pub(crate) struct WireOutput {
+    stream: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Done once the client has taken the head of the answer, or has had the time to. Nothing is sent before: a client that
+    /// reads the head through a buffer, such as the SDK for Python, loses what comes along with it.
+    head_taken: Option<BoxFuture<'static, ()>>,
+}
 
 impl WireOutput {
+    fn new(stream: impl AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self { stream: Box::new(stream), head_taken: None }
+    }
+
     /// Sends all of it; waits for a client that is slow, but not for ever.
     pub(crate) async fn send(&mut self, mut bytes: &[u8]) -> Result<(), ClientGone> {
+        if let Some(taken) = self.head_taken.take() {
+            taken.await;
+        }
         while !bytes.is_empty() {
-            match in_time(self.0.write(bytes)).await? {
+            match in_time(self.stream.write(bytes)).await? {
                 0 => return Err(ClientGone(io::ErrorKind::WriteZero.into())),
                 count => bytes = &bytes[count..],
             }
         }
-        in_time(self.0.flush()).await
-    }
-
-    /// Tells the client that nothing more comes.
-    pub(crate) async fn end(mut self) {
-        // Who has gone already does not need to know.
-        let _ = in_time(self.0.shutdown()).await;
+        in_time(self.stream.flush()).await
     }
 }
 
 impl fmt::Debug for WireOutput {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("WireOutput").finish_non_exhaustive()
+        formatter.debug_struct("WireOutput").finish_non_exhaustive()
     }
 }
 
@@ -125,12 +147,19 @@ impl Takeover {
         Some(Self { head: head(response), serve })
     }
 
-    /// Sends the head and serves the client; `early` is what it has sent already.
-    pub(crate) async fn run(self, stream: impl AsyncRead + AsyncWrite + Send + 'static, early: Bytes) {
+    /// Sends the head and serves the client; `early` is what it has sent already, and `taken` is done once it has read
+    /// what was sent to it.
+    pub(crate) async fn run(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        early: Bytes,
+        taken: impl Future<Output = ()> + Send + 'static,
+    ) {
         let (input, output) = tokio::io::split(stream);
-        let mut output = WireOutput(Box::new(output));
+        let mut output = WireOutput::new(output);
         if output.send(&self.head).await.is_ok() {
             let input = Box::new(Cursor::new(early).chain(input));
+            output.head_taken = Some(Box::pin(taken));
             (self.serve)(Wire { input, output }).await;
         }
     }
@@ -170,13 +199,13 @@ mod tests {
             let mut input = Vec::new();
             wire.input.read_to_end(&mut input).await.unwrap();
             wire.output.send(&input).await.unwrap();
-            wire.output.end().await;
+            wire.end().await;
         });
         let takeover = Takeover::of(&mut response).unwrap();
         let (mut client, server) = tokio::io::duplex(4096);
         client.write_all(b" and late").await.unwrap();
         client.shutdown().await.unwrap();
-        takeover.run(server, Bytes::from_static(b"early")).await;
+        takeover.run(server, Bytes::from_static(b"early"), std::future::ready(())).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         text
@@ -196,9 +225,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_client_still_sends_is_taken_until_it_has_seen_the_end_but_not_for_ever() {
+        let wire = || {
+            let (client, server) = tokio::io::duplex(16);
+            let (input, output) = tokio::io::split(server);
+            (client, Wire { input: Box::new(input), output: WireOutput::new(output) })
+        };
+        let (mut leaves, first) = wire();
+        let (stays, second) = wire();
+        let began = tokio::time::Instant::now();
+
+        let ((), seen) = tokio::join!(first.end(), async move {
+            leaves.write_all(&[7; 1024]).await.unwrap();
+            leaves.read(&mut [0; 16]).await.unwrap()
+        });
+        let at_once = began.elapsed();
+        second.end().await;
+
+        assert_eq!((seen, at_once), (0, Duration::ZERO));
+        assert_eq!(began.elapsed(), LINGER);
+        drop(stays);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_left_after_a_while() {
         let (mut client, server) = tokio::io::duplex(16);
-        let mut output = WireOutput(Box::new(server));
+        let mut output = WireOutput::new(server);
         let began = tokio::time::Instant::now();
 
         let outcome = output.send(&[0; 17]).await;
@@ -211,7 +263,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_is_slow_gets_all_of_it() {
         let (mut client, server) = tokio::io::duplex(16);
-        let mut output = WireOutput(Box::new(server));
+        let mut output = WireOutput::new(server);
         let reading = async {
             let mut all = Vec::new();
             while all.len() < 64 {

@@ -20,7 +20,7 @@ use model::{
 use node::{InitRequest, JoinRequest};
 
 use crate::version::ApiVersion;
-pub(crate) use container::{read_container, read_update};
+pub(crate) use container::{read_container, read_exec, read_update};
 pub(crate) use service::{complete_new_service, complete_service, read_service};
 
 /// Since when a client may choose address pools and subnet size.

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -24,6 +25,10 @@ use crate::hijack::Takeover;
 const HEAD_PATIENCE: Duration = Duration::from_mins(5);
 /// How long the requests under way may take when the engine stops.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a client may take to read what it was sent, where the next must not come along with it.
+const TAKING: Duration = Duration::from_millis(200);
+/// How often it is looked whether it has: the kernel does not tell.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A connection that the kernel knows.
 pub(super) trait Connected: AsyncRead + AsyncWrite + Unpin + Send + 'static {
@@ -66,6 +71,21 @@ impl OtherEnd {
             } else {
                 return;
             }
+        }
+    }
+
+    /// Done when it has taken all that was sent to it, or has had [`TAKING`] for it.
+    async fn has_taken_all(self) {
+        let began = Instant::now();
+        while began.elapsed() < TAKING && self.untaken().is_ok_and(|count| count > 0) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn untaken(&self) -> Result<u64, links::KernelError> {
+        match self {
+            Self::Unix(stream) => links::socket::untaken(stream),
+            Self::Tcp(stream) => links::socket::untaken(stream),
         }
     }
 
@@ -122,12 +142,12 @@ pub(super) async fn serve(stream: impl Connected, peer: Peer, entrance: Entrance
 
 /// Lets a route go on with the connection, until it is done, the client has gone, or the engine stops.
 async fn hand_over(stream: impl Connected, early: bytes::Bytes, takeover: Takeover, stopping: &CancellationToken) {
-    let client = match stream.watch() {
-        Ok(client) => client,
+    let (client, taker) = match stream.watch().and_then(|client| Ok((client, stream.watch()?))) {
+        Ok(watched) => watched,
         Err(error) => return debug!(%error, "a connection cannot be watched"),
     };
     tokio::select! {
-        () = takeover.run(stream, early) => {}
+        () = takeover.run(stream, early, taker.has_taken_all()) => {}
         () = client.gone() => debug!("a client has gone"),
         () = stopping.cancelled() => {}
     }

@@ -4,9 +4,10 @@
 use axum::extract::Request;
 use engine::{ContainerResources, ContainerUpdate, CreateRequest, RestartPolicy};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::container_keys::CONTAINER;
+use super::container_keys::{CONTAINER, EXEC};
 use super::networking::check_networking;
 use super::ports::normalize_ports;
 use crate::body::{from_value, read_value};
@@ -61,6 +62,11 @@ pub(crate) async fn read_update(request: Request) -> Result<ContainerUpdate, Api
     Ok(ContainerUpdate { resources, restart_policy })
 }
 
+/// Reads a body that makes or starts a program in a container; keys may be in any case.
+pub(crate) async fn read_exec<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    from_value(EXEC.in_any_case(read_value(request).await?))
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -104,5 +110,14 @@ mod tests {
 
         assert_eq!((update.resources.memory, update.resources.cpu_shares), (8_388_608, 0));
         assert_eq!(update.restart_policy.unwrap().name, "always");
+    }
+
+    #[tokio::test]
+    async fn a_program_to_add_is_read_in_any_case() {
+        let body = json!({"cmd": ["id"], "TTY": true, "detachKeys": "ctrl-p", "Env": null});
+
+        let config: engine::ExecConfig = read_exec(Request::new(Body::from(body.to_string()))).await.unwrap();
+
+        assert_eq!((config.cmd.join(" ").as_str(), config.tty, config.detach_keys.as_str()), ("id", true, "ctrl-p"));
     }
 }

@@ -5,6 +5,24 @@ use super::keys::Vocabulary;
 /// The body that makes a container, and the one that changes it.
 pub(super) const CONTAINER: Vocabulary = Vocabulary { fields: &FIELDS, free: &FREE, named: &NAMED };
 
+/// The bodies that make and start a program in a container.
+pub(super) const EXEC: Vocabulary = Vocabulary { fields: &EXEC_FIELDS, free: &[], named: &[] };
+
+const EXEC_FIELDS: [&str; 12] = [
+    "AttachStderr",
+    "AttachStdin",
+    "AttachStdout",
+    "Cmd",
+    "ConsoleSize",
+    "Detach",
+    "DetachKeys",
+    "Env",
+    "Privileged",
+    "Tty",
+    "User",
+    "WorkingDir",
+];
+
 /// Fields whose keys are the operator's, with plain values.
 const FREE: [&str; 9] =
     ["Annotations", "Config", "DriverOpts", "Labels", "Options", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"];

@@ -53,6 +53,8 @@ mod swarm;
 #[cfg(test)]
 mod tasks;
 #[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod test_image;
 #[cfg(test)]
 mod tls;

@@ -5,6 +5,8 @@ mod attach;
 mod exec;
 mod files_by_client;
 mod lab;
+mod sdk;
+mod terminals_by_client;
 mod usage;
 mod volumes;
 mod wire;

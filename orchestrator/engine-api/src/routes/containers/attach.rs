@@ -1,11 +1,12 @@
 //! `POST /containers/{id}/attach`: a client on the streams of a container's program.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use engine::{ContainerStatus, Containers};
 use http::{HeaderMap, StatusCode};
-use jiff::Timestamp;
 use runtime::{LogQuery, LogReader, Stream, Streams};
 
 use crate::api::Api;
@@ -17,6 +18,9 @@ use crate::path::Named;
 use crate::query::Query;
 use crate::relay::{EndOfInput, Left, ProgramStreams, Relay, send};
 use crate::version::ApiVersion;
+
+/// How long the next line of a log is waited for: four times what its writer waits for the disk before it drops lines.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was written before comes first where `logs` asks for it; then the client is connected where `stream` does.
 pub(in crate::routes) async fn attach(
@@ -35,15 +39,16 @@ pub(in crate::routes) async fn attach(
     refuse_at_rest(view.state.status, &name)?;
     let shown = Streams { stdin: false, stdout: query.boolean("stdout"), stderr: query.boolean("stderr") };
     let streams = Streams { stdin: query.boolean("stdin") && config.open_stdin, ..shown };
-    let attachment = if query.boolean("stream") && streams != Streams::NONE {
-        Some(containers.attach(&id, streams).await?)
-    } else {
-        None
+    let connects = query.boolean("stream") && streams != Streams::NONE;
+    let (attachment, log) = match (connects, query.boolean("logs")) {
+        (true, true) => {
+            let (attachment, log) = containers.attach_behind_log(&id, streams).await?;
+            (Some(attachment), log)
+        }
+        (true, false) => (Some(containers.attach(&id, streams).await?), None),
+        (false, true) => (None, containers.logs(&id, LogQuery::default())?),
+        (false, false) => (None, None),
     };
-    // Asked for after the connection: nothing is missing, and at the seam a line may come twice, as in Docker.
-    let until = Some(Timestamp::now());
-    let log =
-        if query.boolean("logs") { containers.logs(&id, LogQuery { until, ..LogQuery::default() })? } else { None };
     let is_framed = !config.tty;
     let keeps_output = config.stdin_once && !config.tty;
     let relay = attachment.map(|attachment| Relay {
@@ -94,20 +99,21 @@ async fn converse(
         match relay.run(&mut wire).await {
             Left::Detached => containers.note_detach(&id),
             Left::Ended => {}
-            Left::Gone => tracing::info!(container = %id, "a client that takes nothing is detached"),
+            Left::Gone => return tracing::info!(container = %id, "a client that takes nothing is detached"),
         }
     }
-    wire.output.end().await;
+    wire.end().await;
 }
 
-/// Shows what was written before.
+/// Shows what was written before. Lines that the disk does not take are given up after a while, for meanwhile the
+/// program waits.
 async fn replay(
     mut log: LogReader,
     client: &mut WireOutput,
     shown: Streams,
     is_framed: bool,
 ) -> Result<(), ClientGone> {
-    while let Some(entry) = log.next().await {
+    while let Ok(Some(entry)) = tokio::time::timeout(LOG_PATIENCE, log.next()).await {
         match entry {
             Ok(entry) => {
                 let is_wanted = match entry.stream {

@@ -9,7 +9,6 @@ use runtime::{Stream, Streams, TtySize};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
-use crate::body::read_json;
 use crate::detach_keys::DetachKeys;
 use crate::error::ApiError;
 use crate::frames::content_type;
@@ -17,6 +16,7 @@ use crate::hijack::{self, Wire};
 use crate::path::Named;
 use crate::relay::{EndOfInput, Left, ProgramStreams, Relay, send};
 use crate::respond::{done, json};
+use crate::spec::read_exec;
 use crate::version::ApiVersion;
 use crate::views::exec::ExecDocument;
 
@@ -44,7 +44,7 @@ pub(in crate::routes) async fn create(
     struct CreatedDocument {
         id: String,
     }
-    let mut config: ExecConfig = read_json(request).await?;
+    let mut config: ExecConfig = read_exec(request).await?;
     if version < CONSOLE_SIZE_SINCE {
         config.console_size = None;
     }
@@ -68,7 +68,7 @@ pub(in crate::routes) async fn start(
     request: Request,
 ) -> Result<Response, ApiError> {
     let is_upgrade = hijack::is_upgrade(request.headers());
-    let body: StartBody = read_json(request).await?;
+    let body: StartBody = read_exec(request).await?;
     let containers = api.engine.containers().clone();
     let exec = containers.exec_inspect(&id)?;
     let keys = detach_keys(&exec.config)?;
@@ -79,8 +79,7 @@ pub(in crate::routes) async fn start(
         return containers.exec_start(&id, size).await.map(|_| done()).map_err(ApiError::from);
     }
     let is_framed = !body.tty;
-    // The head goes out before the program begins, as in Docker: clients that read the head through a buffer, such as the
-    // SDK for Python, lose what comes along with it.
+    // The head goes out before the program begins, as in Docker.
     Ok(hijack::answer(is_upgrade, content_type(is_framed, version), move |mut wire: Wire| async move {
         match containers.exec_start(&id, size).await {
             Ok(program) => converse(wire, relay(program, &exec.config, keys, is_framed), containers, id).await,
@@ -88,7 +87,7 @@ pub(in crate::routes) async fn start(
             Err(error) => {
                 let words = format!("{}\r\n", model::with_causes(&error));
                 if send(&mut wire.output, Stream::Stdout, words.as_bytes(), is_framed).await.is_ok() {
-                    wire.output.end().await;
+                    wire.end().await;
                 }
             }
         }
@@ -115,7 +114,7 @@ async fn converse(mut wire: Wire, relay: Relay, containers: Containers, id: Stri
     match relay.run(&mut wire).await {
         Left::Detached => containers.note_exec_detach(&id),
         Left::Ended => {}
-        Left::Gone => tracing::info!(exec = %id, "a client that takes nothing is detached"),
+        Left::Gone => return tracing::info!(exec = %id, "a client that takes nothing is detached"),
     }
-    wire.output.end().await;
+    wire.end().await;
 }

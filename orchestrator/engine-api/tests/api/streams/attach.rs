@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use futures_util::future::join_all;
+
 use super::lab::{Lab, interactive, next_event, script, sleeper, terminal};
 use super::wire::{Wire, texts};
 use crate::served::PATIENCE;
@@ -79,6 +81,52 @@ async fn what_was_written_before_is_shown_where_it_is_asked_for() {
     assert_eq!(both, texts("before\n", "oh\n"));
     assert_eq!(errors, texts("", "oh\n"));
     assert_eq!(nothing, texts("", ""));
+}
+
+#[tokio::test]
+async fn what_was_written_before_and_what_comes_make_one_stream() {
+    let lab = Lab::start().await;
+    let path = "/containers/one/attach?logs=1&stream=1&stdout=1";
+    let count = "i=0; while [ $i -lt 9000 ]; do i=$((i+1)); echo $i; done; printf 'no more'; read line; echo ' at all'";
+    lab.run("one", interactive(count)).await;
+    let numbers: Vec<_> = (1..=9000).map(|number| number.to_string()).collect();
+    let whole = numbers.join("\n") + "\nno more at all\n";
+
+    let mut early = Vec::new();
+    for _ in 0..4 {
+        early.push(lab.hijack(path, "").await);
+    }
+    let mut last = lab.hijack(&format!("{path}&stdin=1"), "").await;
+    last.send("go\n").await;
+
+    for seen in join_all(early.into_iter().chain([last]).map(Wire::frames)).await {
+        assert!(seen == texts(&whole, ""), "{} of {} bytes", seen[1].len(), whole.len());
+    }
+}
+
+#[tokio::test]
+async fn who_comes_before_the_next_run_sees_the_last_one_first() {
+    let lab = Lab::start().await;
+    lab.run("one", script("echo $(( $(cat /count || echo 0) + 1 )) > /count; cat /count")).await;
+    lab.wait("one").await;
+
+    let wire = lab.hijack("/containers/one/attach?logs=1&stream=1&stdout=1", "").await;
+    lab.engine.containers().start("one").await.unwrap();
+
+    assert_eq!(wire.frames().await, texts("1\n2\n", ""));
+}
+
+#[tokio::test]
+async fn the_head_is_taken_before_what_was_written() {
+    let lab = Lab::start().await;
+    lab.run("one", script("echo before")).await;
+    lab.wait("one").await;
+
+    for _ in 0..20 {
+        let wire = lab.hijack("/containers/one/attach?logs=1&stdout=1", "").await;
+        assert!(!wire.has_more_than_the_head(), "the head and the log came together");
+        assert_eq!(wire.frames().await, texts("before\n", ""));
+    }
 }
 
 #[tokio::test]

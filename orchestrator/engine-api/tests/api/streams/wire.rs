@@ -32,6 +32,11 @@ impl Wire {
         wire
     }
 
+    /// Whether something has come in one piece with the head.
+    pub(crate) fn has_more_than_the_head(&self) -> bool {
+        !self.received.is_empty()
+    }
+
     /// Sends input.
     pub(crate) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
