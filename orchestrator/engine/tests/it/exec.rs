@@ -89,5 +89,7 @@ async fn the_processes_of_a_container_are_seen() {
     assert_eq!(table.titles[7], "CMD");
     assert_eq!(table.processes.len(), 1);
     assert_eq!((table.processes[0][0].as_str(), table.processes[0][7].as_str()), ("root", "sleep 61"));
-    assert!(lab.containers().top("one", "aux").await.is_err());
+    let by_user = lab.containers().top("one", "aux").await.unwrap();
+    assert_eq!((by_user.titles[0].as_str(), by_user.processes[0][10].as_str()), ("USER", "sleep 61"));
+    assert!(lab.containers().top("one", "--forest").await.is_err());
 }

@@ -65,10 +65,17 @@ async fn the_processes_of_a_container_are_shown_as_ps_does() {
     lab.run("web", &lab::script("sleep 1000; true")).await;
 
     let top = lab.send("GET", "/containers/web/top?ps_args=-ef").await.json();
-    let other = lab.send("GET", "/containers/web/top?ps_args=aux").await.refusal();
+    let by_user = lab.send("GET", "/containers/web/top?ps_args=aux").await.json();
+    let chosen = lab.send("GET", "/containers/web/top?ps_args=-o+pid%2Ccomm").await.json();
+    let other = lab.send("GET", "/containers/web/top?ps_args=--forest").await.refusal();
 
     assert_eq!(top["Titles"], json!(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]));
     let commands: Vec<_> = top["Processes"].as_array().unwrap().iter().map(|process| process[7].clone()).collect();
     assert!(commands.contains(&json!("sh -c sleep 1000; true")), "{commands:?}");
-    assert_eq!(other, (400, "processes are shown as by `ps -ef` only, not by `ps aux`".to_owned()));
+    let process = &by_user["Processes"][0];
+    assert_eq!((&by_user["Titles"][10], &process[10]), (&json!("COMMAND"), &json!("sh -c sleep 1000; true")));
+    assert_eq!(chosen, json!({"Titles": ["PID", "COMMAND"], "Processes": chosen["Processes"]}));
+    assert_eq!((&chosen["Processes"][0][0], &chosen["Processes"][0][1]), (&process[1], &json!("sh")));
+    let words = "processes are shown as by `ps -ef`, `ps aux` or `ps -o LIST`, not by `ps --forest`";
+    assert_eq!(other, (400, words.to_owned()));
 }
