@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use image::UnpackLimits;
 use links::{KernelError, cgroup};
-use model::{EngineDescription, NodeDescription, Plugin, TlsInfo};
+use model::{EngineDescription, LOG_FORMAT, NodeDescription, Plugin, TlsInfo};
 use network::NetworkError;
 use runtime::{Runtime, RuntimeError};
 
@@ -194,6 +194,7 @@ impl Engine {
             },
             tls: TlsInfo::default(),
             prefixes: prefixes::read(),
+            log_format: LOG_FORMAT,
         }
     }
 }
@@ -224,6 +225,7 @@ mod tests {
 
         assert_eq!(description.hostname, "node-1");
         assert_eq!(description.engine.engine_version, VERSION);
+        assert_eq!(description.log_format, LOG_FORMAT);
         assert_eq!(description.engine.labels["disk"], "ssd");
         assert!(description.engine.plugins.iter().any(|plugin| plugin.name == "json-file"));
         assert_eq!(description.platform.os, "linux");

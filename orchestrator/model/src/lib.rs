@@ -60,8 +60,8 @@ pub use meta::{Meta, Version};
 pub use mount::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions};
 pub use network::NodeNetwork;
 pub use node::{
-    Availability, EngineDescription, Node, NodeDescription, NodeHealth, NodeSpec, NodeState, NodeStatus, Platform,
-    Plugin, RaftMember, Resources, Role, TlsInfo,
+    Availability, EngineDescription, LOG_FORMAT, Node, NodeDescription, NodeHealth, NodeSpec, NodeState, NodeStatus,
+    Platform, Plugin, RaftMember, Resources, Role, TlsInfo,
 };
 pub use root_ca::{RootCa, RootRotation, Signer};
 pub use secret::Secret;

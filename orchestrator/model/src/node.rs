@@ -143,6 +143,10 @@ pub struct NodeStatus {
     pub addr: String,
 }
 
+/// The newest format of the managers' log that this version reads and writes: 2 has changes that name what is different in
+/// an object. A manager writes no newer one than all managers have said that they read.
+pub const LOG_FORMAT: u8 = 2;
+
 /// What a node says of itself when it opens a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -159,6 +163,8 @@ pub struct NodeDescription {
     pub tls: TlsInfo,
     /// Prefixes (CIDR) of its routes and addresses, which no overlay may take.
     pub prefixes: Vec<String>,
+    /// The newest format of the managers' log that its version reads ([`LOG_FORMAT`]); 0 where it does not say.
+    pub log_format: u8,
 }
 
 /// Architecture and operating system, as Docker names them (`x86_64`, `linux`).

@@ -84,9 +84,9 @@ pub(crate) struct Standing {
 /// Why a manager did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManagingError {
-    #[error("failed to listen on {addr}: {source}")]
+    #[error("failed to listen on {addr}")]
     Listen { addr: SocketAddr, source: std::io::Error },
-    #[error("failed to open the raft log: {0}")]
+    #[error("failed to open the raft log")]
     Log(#[from] raft::OpenError),
     #[error("{part} has failed: {reason}")]
     Part { part: &'static str, reason: String },

@@ -100,6 +100,8 @@ pub(crate) struct Member {
     ready: watch::Sender<Option<Standing>>,
     waiting: Option<Waiting>,
     manager: Option<RunningManager>,
+    /// Why the manager ended by itself, until one has its place again.
+    failure: Option<String>,
     restart_at: Option<Instant>,
     agent_token: CancellationToken,
     is_agent_running: bool,
@@ -141,6 +143,9 @@ impl Member {
         let mut ready = self.ready.subscribe();
         let end = loop {
             self.follow_role().await;
+            if self.ready.borrow().is_some() {
+                self.failure = None;
+            }
             self.show();
             self.answer_waiting();
             tokio::select! {
@@ -248,7 +253,9 @@ impl Member {
         let view = self.view.borrow();
         let standing = self.ready.borrow();
         let node = self.record.node();
-        self.parts.shared.show_member(&node, &view, standing.as_ref());
+        let failure = self.failure.as_ref().filter(|_| view.role == Role::Manager && standing.is_none());
+        let error = failure.unwrap_or(&view.error).clone();
+        self.parts.shared.show_member(&node, &view, standing.as_ref(), error);
     }
 
     /// Tells the caller of `init`, `join` or `unlock` once the node is there.

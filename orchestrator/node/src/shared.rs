@@ -129,8 +129,8 @@ impl Shared {
         shown.manager = None;
     }
 
-    /// Shows how a member stands.
-    pub(crate) fn show_member(&self, node: &NodeFile, agent: &AgentView, standing: Option<&Standing>) {
+    /// Shows how a member stands, and why it is not well.
+    pub(crate) fn show_member(&self, node: &NodeFile, agent: &AgentView, standing: Option<&Standing>, error: String) {
         self.happened(Happening::Certified(agent.role));
         let mut shown = self.lock();
         let is_manager = agent.role == Role::Manager && standing.is_some();
@@ -141,7 +141,7 @@ impl Shared {
             cluster_id: Some(node.cluster_id.clone()),
             addr: node.advertise.ip().to_string(),
             is_manager,
-            error: agent.error.clone(),
+            error,
             managers: node.managers.clone(),
         };
         match (is_manager, &shown.manager) {

@@ -153,4 +153,39 @@ mod tests {
         let error = outcome.expect_err("one of three is no quorum");
         assert!(error.message.contains("The swarm does not have a leader."), "{error}");
     }
+
+    #[tokio::test]
+    async fn a_manager_that_cannot_take_its_place_says_why_and_takes_it_once_it_can() {
+        let mut lab = Lab::swarm(3, 0);
+        lab.settled(0, 3, 0).await;
+        let failing = (lab.leader(0).await + 1) % 3;
+        let other = (failing + 1) % 3;
+        let (raft, aside) =
+            (lab.nodes[failing].data_dir().join("swarm/raft"), lab.nodes[failing].data_dir().join("aside"));
+
+        lab.nodes[failing].stop();
+        std::fs::rename(&raft, &aside).unwrap();
+        std::fs::write(&raft, "no folder").unwrap();
+        lab.nodes[failing].start();
+        let node = lab.nodes[failing].node();
+        let failed = async {
+            // Said while it is tried again and again, and not only in the moment of the failure.
+            let mut seen = 0;
+            while seen < 100 {
+                seen = if node.view().error.starts_with("failed to open the raft log: ") { seen + 1 } else { 0 };
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            node.view()
+        };
+        let failed = tokio::time::timeout(std::time::Duration::from_secs(30), failed).await.expect("it says why");
+        let id = lab.nodes[other].id();
+        lab.nodes[other].update_node(&id, |spec| spec.availability = Availability::Pause).await.unwrap();
+        std::fs::remove_file(&raft).unwrap();
+        std::fs::rename(&aside, &raft).unwrap();
+
+        lab.settled(other, 3, 0).await;
+        assert!(!failed.is_manager);
+        lab.settled(failing, 3, 0).await;
+        assert_eq!(lab.nodes[failing].view().error, "");
+    }
 }

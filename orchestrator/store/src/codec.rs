@@ -1,9 +1,10 @@
 //! CBOR, the self-describing encoding of entries and snapshots.
 
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Bytes that are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,8 +13,15 @@ pub(crate) enum DecodeError {
     #[error("{0}")]
     Malformed(String),
     /// They are of a format that this version does not know.
-    #[error("format {0} is not known to this version")]
-    UnknownFormat(u8),
+    #[error(
+        "it is of format {found}, and this version of the agent reads none beyond {newest}: a later one is needed here"
+    )]
+    UnknownFormat {
+        /// Theirs.
+        found: u8,
+        /// The newest one that is known.
+        newest: u8,
+    },
 }
 
 /// Encodes a value.
@@ -35,6 +43,29 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError
     let mut rest = bytes;
     let value = ciborium::from_reader(&mut rest).map_err(|error| DecodeError::Malformed(error.to_string()))?;
     if rest.is_empty() { Ok(value) } else { Err(DecodeError::Malformed(format!("{} bytes too many", rest.len()))) }
+}
+
+/// Decodes a value of one of these formats. What is of another is refused as that, and not for what may be unknown in it.
+pub(crate) fn decode_known<T: DeserializeOwned>(
+    bytes: &[u8],
+    known: RangeInclusive<u8>,
+    format_of: impl Fn(&T) -> u8,
+) -> Result<T, DecodeError> {
+    /// What a value of any format begins with.
+    #[derive(Deserialize)]
+    struct Header {
+        format: u8,
+    }
+
+    let decoded = decode::<T>(bytes);
+    let format = match &decoded {
+        Ok(value) => Some(format_of(value)),
+        Err(_) => decode::<Header>(bytes).ok().map(|header| header.format),
+    };
+    match format {
+        Some(found) if !known.contains(&found) => Err(DecodeError::UnknownFormat { found, newest: *known.end() }),
+        Some(_) | None => decoded,
+    }
 }
 
 fn write<T: Serialize>(value: &T, writer: impl Write) {

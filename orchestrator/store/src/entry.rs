@@ -1,20 +1,23 @@
 //! What one entry of the log holds: the changes of the transactions that were committed together.
+//!
+//! An entry is of the oldest format that has all that is in it, so that older managers read what they can.
 
 use jiff::Timestamp;
+use model::LOG_FORMAT;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, DecodeError};
 use crate::tables::AnyChange;
 
-/// The format that entries are written in: the second one has changes that name what is different in an object.
-const ENTRY_FORMAT: u8 = 2;
 /// The oldest format that is read; all that it has is in the later ones too.
-const OLDEST_FORMAT: u8 = 1;
+pub(crate) const OLDEST_FORMAT: u8 = 1;
+/// The first format that has amendments.
+pub(crate) const AMENDING_FORMAT: u8 = 2;
 
 /// Changes, and the state that they were made for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    format: u8,
+    pub(crate) format: u8,
     /// Index of the entry that the state was at. An entry that meets another state is void: a deposed leader's.
     pub(crate) base: u64,
     /// The leader's time.
@@ -25,7 +28,8 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(base: u64, time: Timestamp, changes: Vec<AnyChange>) -> Self {
-        Self { format: ENTRY_FORMAT, base, time, changes }
+        let has_amendments = changes.iter().any(AnyChange::is_amendment);
+        Self { format: if has_amendments { AMENDING_FORMAT } else { OLDEST_FORMAT }, base, time, changes }
     }
 
     /// Writes the entry.
@@ -33,10 +37,8 @@ impl Entry {
         codec::encode(self)
     }
 
-    /// Reads an entry.
+    /// Reads an entry. One of a format that is not known here is told as that, whatever is in it.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let entry: Self = codec::decode(bytes)?;
-        let is_known = (OLDEST_FORMAT..=ENTRY_FORMAT).contains(&entry.format);
-        if is_known { Ok(entry) } else { Err(DecodeError::UnknownFormat(entry.format)) }
+        codec::decode_known(bytes, OLDEST_FORMAT..=LOG_FORMAT, |entry: &Self| entry.format)
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use model::Version;
+use model::{LOG_FORMAT, Node, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::Event;
 use crate::codec::{self, DecodeError};
-use crate::entry::Entry;
+use crate::entry::{Entry, OLDEST_FORMAT};
 use crate::tables::{Objects, ObjectsRef, Tables};
 
 /// The only format of snapshots so far.
@@ -64,6 +64,14 @@ struct SnapshotFileRef<'s> {
 }
 
 impl State {
+    /// The newest format of entries that all managers have said that they read. One that has said nothing reads the oldest;
+    /// before there are any, whoever writes is alone.
+    pub(crate) fn common_format(&self) -> u8 {
+        let said = |node: &Node| node.state.description.as_ref().map_or(0, |description| description.log_format);
+        let formats = self.tables.nodes.members().map(|node| said(node).max(OLDEST_FORMAT));
+        formats.min().unwrap_or(LOG_FORMAT).min(LOG_FORMAT)
+    }
+
     /// Applies an entry and tells what changed. `None` if it was made for another state than this: it is void.
     pub(crate) fn apply(&self, index: u64, entry: Entry) -> Option<(Self, Vec<Event>)> {
         if entry.base != self.index {
@@ -89,10 +97,9 @@ impl State {
 
     /// Reads a snapshot.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let SnapshotFile { format, index, time, objects } = codec::decode(bytes)?;
-        if format != SNAPSHOT_FORMAT {
-            return Err(DecodeError::UnknownFormat(format));
-        }
+        let known = SNAPSHOT_FORMAT..=SNAPSHOT_FORMAT;
+        let SnapshotFile { index, time, objects, .. } =
+            codec::decode_known(bytes, known, |file: &SnapshotFile| file.format)?;
         Ok(Self { index, time, tables: objects.into() })
     }
 }

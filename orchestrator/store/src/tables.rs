@@ -34,6 +34,15 @@ macro_rules! tables {
             $($variant(Change<$table>),)+
         }
 
+        impl AnyChange {
+            /// Whether it says what is different, and not what all of the object is.
+            pub(crate) fn is_amendment(&self) -> bool {
+                match self {
+                    $(Self::$variant(change) => matches!(change, Change::Amend(..)),)+
+                }
+            }
+        }
+
         /// All objects, as a snapshot carries them. A kind that an older version did not know is absent there.
         #[derive(Debug, Default, Deserialize)]
         #[serde(default, deny_unknown_fields)]

@@ -10,6 +10,7 @@ use model::{ErrorKind, SwarmError, Version};
 
 use crate::Snapshot;
 use crate::codec::encoded_length;
+use crate::entry::AMENDING_FORMAT;
 use crate::state::State;
 use crate::table::{Amendment, Change, Table};
 use crate::tables::{AnyChange, Tables, put};
@@ -23,6 +24,8 @@ pub struct Transaction {
     state: Arc<State>,
     /// The version that what it changes has until it is committed: greater than any before.
     provisional: Version,
+    /// Whether all managers read what says only what is different.
+    may_amend: bool,
     changes: Vec<AnyChange>,
     bytes: usize,
 }
@@ -42,7 +45,8 @@ impl Transaction {
         if state.time != time {
             Arc::make_mut(&mut state).time = time;
         }
-        Self { state, provisional: Version(base + 1), changes: Vec::new(), bytes: 0 }
+        let may_amend = state.common_format() >= AMENDING_FORMAT;
+        Self { state, provisional: Version(base + 1), may_amend, changes: Vec::new(), bytes: 0 }
     }
 
     /// The state with the changes made so far.
@@ -119,7 +123,8 @@ impl Transaction {
         if object == **known {
             return Ok(());
         }
-        let change = match T::Amendment::between(known, &object) {
+        let amendment = if self.may_amend { T::Amendment::between(known, &object) } else { None };
+        let change = match amendment {
             Some(amendment) => Change::<T>::Amend(key.clone(), amendment),
             None => Change::Put(object.clone()),
         };

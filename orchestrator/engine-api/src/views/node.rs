@@ -227,6 +227,7 @@ mod tests {
                 cert_issuer_public_key: "MFk=".to_owned(),
             },
             prefixes: vec!["10.0.0.0/8".to_owned()],
+            log_format: model::LOG_FORMAT,
         });
         node.state.status =
             NodeStatus { state: NodeHealth::Ready, message: "ok".to_owned(), addr: "10.1.2.3".to_owned() };

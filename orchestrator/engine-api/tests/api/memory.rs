@@ -185,6 +185,7 @@ impl State {
             },
             tls: self.tls_info(),
             prefixes: Vec::new(),
+            log_format: model::LOG_FORMAT,
         };
         let status = NodeStatus { state: NodeHealth::Ready, message: String::new(), addr: format!("10.0.0.{number}") };
         let (is_unreachable, former_member) = (false, None);

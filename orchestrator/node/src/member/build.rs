@@ -113,6 +113,7 @@ impl Member {
             ready: watch::Sender::new(None),
             waiting,
             manager: None,
+            failure: None,
             restart_at: None,
             agent_token: CancellationToken::new(),
             is_agent_running: false,

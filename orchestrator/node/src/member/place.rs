@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::AgentView;
-use model::{RaftId, Role, SwarmError};
+use model::{RaftId, Role, SwarmError, with_causes};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -75,17 +75,18 @@ impl Member {
                 info!(%raft_id, "the swarm has removed this manager from raft; its log is set aside");
             }
             Err(failure) => {
-                warn!(%failure, "the manager of this node has ended; starting it again");
+                let failure = with_causes(&failure);
+                warn!(failure, "the manager of this node has ended; starting it again");
                 self.restart_at = Some(Instant::now() + RESTART);
                 if let Some(Waiting::Init(answer)) = self.waiting.take_if(|waiting| matches!(waiting, Waiting::Init(_)))
                 {
-                    answer.give(Err(SwarmError::internal(failure.to_string())));
+                    answer.give(Err(SwarmError::internal(failure.clone())));
                     return true;
                 }
                 if let Some(waiting) = self.waiting.take_if(|waiting| matches!(waiting, Waiting::Anew(_))) {
-                    waiting.refuse(SwarmError::internal(failure.to_string()));
+                    waiting.refuse(SwarmError::internal(failure.clone()));
                 }
-                self.parts.shared.set_error(failure.to_string());
+                self.failure = Some(failure);
             }
             Ok(()) => {}
         }

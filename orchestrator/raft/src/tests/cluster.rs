@@ -53,7 +53,7 @@ impl Ledger {
 impl StateMachine for Ledger {
     fn apply(&self, index: u64, payload: &[u8]) -> Result<bool, ApplyError> {
         if payload == b"poison" {
-            return Err(ApplyError { index, source: "poison".into() });
+            return Err(ApplyError { index, source: "it is poison".into() });
         }
         lock(&self.applied).push((index, Bytes::copy_from_slice(payload)));
         Ok(true)

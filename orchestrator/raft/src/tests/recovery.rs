@@ -72,7 +72,8 @@ async fn an_entry_that_cannot_be_applied_stops_the_member() {
 
     assert!(proposed.is_err());
     let ended = cluster.ended(1).await;
-    assert!(ended.unwrap_err().to_string().contains("poison"));
+    let words = ended.unwrap_err().to_string();
+    assert!(words.contains("failed to apply entry") && words.contains("it is poison"), "{words}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,6 +79,13 @@ impl Table for NodeTable {
     }
 }
 
+impl NodeTable {
+    /// The nodes that are members of raft.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.by_raft_id.values().filter_map(|id| self.nodes.get(id))
+    }
+}
+
 /// Looking nodes up.
 impl Snapshot {
     /// A node by its id.

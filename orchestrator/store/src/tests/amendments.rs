@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use model::{ContainerSpec, NodeId, Service, ServiceId, ServiceSpec, Task, TaskId, TaskSpec, TaskState, TaskStatus};
+use model::{
+    ContainerSpec, Node, NodeDescription, NodeId, RaftId, RaftMember, Service, ServiceId, ServiceSpec, Task, TaskId,
+    TaskSpec, TaskState, TaskStatus,
+};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::Serialize;
 
-use super::node_id;
+use super::{node, node_id};
 use crate::codec::encode;
 use crate::entry::Entry;
 use crate::state::State;
@@ -142,6 +145,81 @@ fn an_amendment_that_says_more_than_is_known_here_is_refused() {
     };
     let amendment = |colour| NewerAmendment { node_id: node_id(1), colour };
 
-    assert!(newer(2, amendment(Some("red"))).is_err());
-    assert!(newer(3, amendment(None)).is_err());
+    assert!(newer(2, amendment(Some("red"))).unwrap_err().to_string().contains("unknown field `colour`"));
+    let words = "it is of format 3, and this version of the agent reads none beyond 2: a later one is needed here";
+    for newest in [amendment(None), amendment(Some("red"))] {
+        assert_eq!(newer(3, newest).unwrap_err().to_string(), words);
+    }
+}
+
+/// A manager whose version reads so much, as far as it has said.
+fn manager(number: u64, log_format: Option<u8>) -> Node {
+    let mut manager = node(number);
+    let addr = "10.0.0.1:2377".parse().unwrap();
+    manager.state.member = Some(RaftMember { raft_id: RaftId(number), addr });
+    let described = |log_format| NodeDescription { log_format, ..NodeDescription::default() };
+    manager.state.description = log_format.map(described);
+    manager
+}
+
+#[test]
+fn nothing_is_written_that_a_manager_has_not_said_to_read() {
+    let is_amended = |formats: &[Option<u8>]| {
+        let mut state = with_task();
+        for (number, format) in formats.iter().enumerate() {
+            let (entry, _) = written(&state, |tx| tx.create_node(manager(number as u64, *format)).unwrap());
+            state = applied(&state, &entry);
+        }
+        let id = task().id;
+        let (entry, _) =
+            written(&state, |tx| tx.update_task(&id, |task| task.state.desired = TaskState::Shutdown).unwrap());
+        let format = Entry::decode(&entry).unwrap().format;
+        let after = applied(&state, &entry);
+        assert_eq!(only_task(&after).state.desired, TaskState::Shutdown);
+        assert_eq!(entry.len() < 500, format == 2, "{} bytes of format {format}", entry.len());
+        format == 2
+    };
+
+    assert!(is_amended(&[]), "whoever writes is alone");
+    assert!(is_amended(&[Some(2), Some(2), Some(2)]));
+    assert!(is_amended(&[Some(3), Some(2)]), "the later version reads it too");
+    assert!(!is_amended(&[Some(2), Some(1), Some(2)]));
+    assert!(!is_amended(&[Some(2), Some(0)]), "of a version that says nothing");
+    assert!(!is_amended(&[Some(2), None, Some(2)]), "it has not been heard of yet");
+}
+
+#[test]
+fn a_manager_that_is_upgraded_or_leaves_lifts_what_it_held_back() {
+    let state = with_task();
+    let of = |state: &State| state.common_format();
+    let (first, _) = written(&state, |tx| tx.create_node(manager(1, Some(2))).unwrap());
+    let (older, state) = {
+        let state = applied(&state, &first);
+        (written(&state, |tx| tx.create_node(manager(2, Some(1))).unwrap()).0, state)
+    };
+    let held_back = applied(&state, &older);
+    let id = node_id(2);
+
+    let upgrade = |node: &mut Node| node.state.description.as_mut().unwrap().log_format = 2;
+    let upgraded = applied(&held_back, &written(&held_back, |tx| tx.update_node(&id, None, upgrade).unwrap()).0);
+    let demote = |node: &mut Node| node.state.member = None;
+    let demoted = applied(&held_back, &written(&held_back, |tx| tx.update_node(&id, None, demote).unwrap()).0);
+
+    assert_eq!((of(&state), of(&held_back), of(&upgraded), of(&demoted)), (2, 1, 2, 2));
+}
+
+#[test]
+fn a_snapshot_of_a_later_format_is_told_as_that() {
+    #[derive(Serialize)]
+    struct Later {
+        format: u8,
+        colours: Vec<u8>,
+    }
+
+    let refusal = State::decode(&encode(&Later { format: 2, colours: vec![1] })).unwrap_err().to_string();
+
+    assert_eq!(
+        refusal,
+        "it is of format 2, and this version of the agent reads none beyond 1: a later one is needed here"
+    );
 }
