@@ -47,8 +47,8 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn new(parts: &Parts) -> Result<Self, IdentityError> {
         let verifier = Arc::new(PeerVerifier::new(parts)?);
-        let client = client_config(parts, Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)?;
-        let member_client = client_config(parts, Arc::new(MemberVerifier(Arc::clone(&verifier))))?;
+        let client = client_config(parts, ServerVerifier::Manager(Arc::clone(&verifier)))?;
+        let member_client = client_config(parts, ServerVerifier::Member(Arc::clone(&verifier)))?;
 
         let server = match &parts.identity {
             Some(identity) => {
@@ -77,12 +77,12 @@ impl Snapshot {
     }
 }
 
-fn client_config(parts: &Parts, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, IdentityError> {
+fn client_config(parts: &Parts, verifier: ServerVerifier) -> Result<ClientConfig, IdentityError> {
     let client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(IdentityError::Unusable)?
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let mut client = match &parts.identity {
         Some(identity) => client.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&identity.key)))),
         None => client.with_no_client_auth(),
@@ -128,7 +128,7 @@ impl From<PeerRefused> for rustls::Error {
     }
 }
 
-/// Checks the peer's certificate at either end.
+/// Checks a peer's certificate: a client's by itself, a server's by way of [`ServerVerifier`].
 pub(crate) struct PeerVerifier {
     servers: Arc<WebPkiServerVerifier>,
     clients: Arc<dyn ClientCertVerifier>,
@@ -163,9 +163,25 @@ impl PeerVerifier {
         let now = UnixTime::now();
         let Ok(name) = party.server_name() else { return false };
         chain.split_first().is_some_and(|(leaf, rest)| match party {
-            Party::Manager(_) => self.verify_server_cert(leaf, rest, &name, &[], now).is_ok(),
+            Party::Manager(_) => self.verify_manager(leaf, rest, &name, &[], now).is_ok(),
             Party::Member(_) => self.verify_member(leaf, rest, &name, &[], now).is_ok(),
         })
+    }
+
+    /// Checks a node's certificate where a manager is asked for.
+    fn verify_manager(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let (verified, info) = self.verify_member(leaf, intermediates, name, ocsp, now)?;
+        match info.role {
+            Role::Manager => Ok(verified),
+            Role::Worker => Err(PeerRefused::NotAManager(info.node_id).into()),
+        }
     }
 
     /// Checks a node's certificate where that very node is asked for by its name.
@@ -203,7 +219,24 @@ impl fmt::Debug for PeerVerifier {
     }
 }
 
-impl ServerCertVerifier for PeerVerifier {
+/// Checks the certificate of a server.
+#[derive(Debug)]
+enum ServerVerifier {
+    /// It is to be a manager's.
+    Manager(Arc<PeerVerifier>),
+    /// It is asked for by its node's id, whatever its role.
+    Member(Arc<PeerVerifier>),
+}
+
+impl ServerVerifier {
+    fn servers(&self) -> &WebPkiServerVerifier {
+        match self {
+            Self::Manager(peers) | Self::Member(peers) => &peers.servers,
+        }
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -212,10 +245,11 @@ impl ServerCertVerifier for PeerVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let (verified, info) = self.verify_member(leaf, intermediates, name, ocsp, now)?;
-        match info.role {
-            Role::Manager => Ok(verified),
-            Role::Worker => Err(PeerRefused::NotAManager(info.node_id).into()),
+        match self {
+            Self::Manager(peers) => peers.verify_manager(leaf, intermediates, name, ocsp, now),
+            Self::Member(peers) => {
+                peers.verify_member(leaf, intermediates, name, ocsp, now).map(|(verified, _)| verified)
+            }
         }
     }
 
@@ -225,7 +259,7 @@ impl ServerCertVerifier for PeerVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.servers.verify_tls12_signature(message, leaf, signature)
+        self.servers().verify_tls12_signature(message, leaf, signature)
     }
 
     fn verify_tls13_signature(
@@ -234,50 +268,11 @@ impl ServerCertVerifier for PeerVerifier {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.servers.verify_tls13_signature(message, leaf, signature)
+        self.servers().verify_tls13_signature(message, leaf, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.servers.supported_verify_schemes()
-    }
-}
-
-/// Checks the certificate of a server that is asked for by its node's id, whatever its role.
-#[derive(Debug)]
-struct MemberVerifier(Arc<PeerVerifier>);
-
-impl ServerCertVerifier for MemberVerifier {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0.verify_member(leaf, intermediates, name, ocsp, now).map(|(verified, _)| verified)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.servers.verify_tls12_signature(message, leaf, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.servers.verify_tls13_signature(message, leaf, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.servers.supported_verify_schemes()
+        self.servers().supported_verify_schemes()
     }
 }
 
