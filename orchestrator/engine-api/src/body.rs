@@ -1,5 +1,7 @@
 //! The body of a request: bounded, JSON, and read as leniently as Go reads it.
 
+mod fields;
+
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,6 +13,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use self::fields::ByName;
 use crate::error::ApiError;
 
 /// The longest body: a swarm's or node's settings have some kilobytes, with many labels.
@@ -62,7 +65,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
 /// Takes a document for what it should be; what is null in it is as if it had not been sent.
 pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
     match without_nulls(value).unwrap_or_else(|| Value::Object(Map::new())) {
-        object @ Value::Object(_) => serde_json::from_value(object).map_err(|error| invalid_json(&error)),
+        object @ Value::Object(_) => T::deserialize(ByName(object)).map_err(|error| invalid_json(&error)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             Err(ApiError::invalid("invalid JSON: an object is expected"))
         }

@@ -28,7 +28,7 @@ pub(crate) use archive::{Archive, Entry, Kind};
 pub(crate) use decompress::Decompressed;
 pub(crate) use entry::{apply_to_folder, create, is_allowed_xattr, times};
 pub(crate) use removal::{remove_at, remove_tree};
-pub(crate) use tree::{Tree, is_too_long, open_folder, shown, split};
+pub(crate) use tree::{Tree, clean, open_folder, shown, split};
 
 /// What is too much for one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

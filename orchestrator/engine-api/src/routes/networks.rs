@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use engine::{ContainerView, Engine, NetworkMode};
 use http::StatusCode;
+use jiff::Timestamp;
 use model::{NodeNetwork, with_causes};
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ const SWARM: &str = "swarm";
 /// `GET /networks`
 pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Response, ApiError> {
     let filters = Filters::read(&query, FILTERS)?;
+    check_values(&filters)?;
     let mut documents = Vec::new();
     for network in NodeNetwork::ALL.into_iter().filter(|network| is_shown(&filters, *network)) {
         documents.push(document(&api.engine, network, LOCAL).await?);
@@ -68,7 +70,7 @@ pub(super) async fn prune(query: Query) -> Result<Response, ApiError> {
     struct Pruned {
         networks_deleted: Option<Vec<String>>,
     }
-    Filters::read(&query, PRUNE_FILTERS)?;
+    Filters::read(&query, PRUNE_FILTERS)?.until(Timestamp::now())?;
     Ok(json(StatusCode::OK, &Pruned { networks_deleted: None }))
 }
 
@@ -91,6 +93,15 @@ async fn document(engine: &Engine, network: NodeNetwork, scope: &'static str) ->
 fn is_in(container: &ContainerView, network: NodeNetwork) -> bool {
     let mode = NetworkMode::of(&container.record.config, &container.record.host_config);
     container.state.status.has_process() && mode == Ok(NetworkMode::Node(network))
+}
+
+/// Refuses values that say nothing, in Docker's words.
+fn check_values(filters: &Filters) -> Result<(), ApiError> {
+    filters.boolean("dangling")?;
+    match filters.values("type").find(|kind| !matches!(*kind, "builtin" | "custom")) {
+        Some(kind) => Err(ApiError::invalid(format!("invalid filter: 'type'='{kind}'"))),
+        None => Ok(()),
+    }
 }
 
 /// Ids and names are matched by any part of them, as Docker matches those of networks.

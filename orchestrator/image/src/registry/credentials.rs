@@ -35,7 +35,10 @@ impl Credentials {
         }
         let padded = format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4));
         let bytes = URL_SAFE.decode(&padded).or_else(|_| STANDARD.decode(&padded)).map_err(|_| InvalidCredentials)?;
-        serde_json::from_slice(&bytes).map_err(|_| InvalidCredentials)
+        // An array would be taken for the fields in their order.
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&bytes).map_err(|_| InvalidCredentials)?;
+        serde_json::from_value(fields.into()).map_err(|_| InvalidCredentials)
     }
 
     /// What proves the user name, if there is one.

@@ -16,8 +16,7 @@ use super::place::{Place, stat_in};
 use super::view::FileView;
 use crate::body::with_body;
 use crate::unpack::{
-    Archive, Decompressed, Entry, Kind, apply_to_folder, create, is_too_long, open_folder, remove_at, shown, split,
-    times,
+    Archive, Decompressed, Entry, Kind, apply_to_folder, clean, create, open_folder, remove_at, shown, split, times,
 };
 
 /// The memory that the names of an archive's folders may take until its end, when their times are set.
@@ -83,6 +82,12 @@ impl Unpacking<'_> {
             (entry.uid, entry.gid) = (uid, gid);
         }
         let path = self.below(&inside);
+        if entry.kind == Kind::CharDevice && entry.device == (0, 0) {
+            return Err(CopyError::BadEntry {
+                path: shown(&path),
+                what: "is the device that stands for what is removed",
+            });
+        }
         let failed = |error| CopyError::at("unpack", &path, error);
         let folder = self.folder(parent).map_err(failed)?;
         let existing = stat_in(&folder, name).map_err(failed)?;
@@ -182,19 +187,4 @@ fn would_replace(path: &[u8], is_folder: bool, target: &[u8]) -> CopyError {
         format!("non-directory \"/{path}\" with directory \"/{target}\"")
     };
     CopyError::WouldReplace { what }
-}
-
-/// A path without empty parts and dots. One that leads up leads out, and is refused.
-fn clean(path: &[u8]) -> Result<Vec<u8>, CopyError> {
-    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
-    let what = if parts.contains(&&b".."[..]) {
-        "leads out of the folder"
-    } else if path.contains(&0) {
-        "has a path with a zero in it"
-    } else if is_too_long(path, &parts) {
-        "has a path that is too long"
-    } else {
-        return Ok(parts.join(&b'/'));
-    };
-    Err(CopyError::BadEntry { path: shown(path), what })
 }

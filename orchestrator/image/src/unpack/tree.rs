@@ -274,10 +274,10 @@ fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
 }
 
 /// A path without empty parts and dots, relative to the layer's root.
-fn clean(path: &[u8]) -> Result<Vec<u8>, LayerError> {
+pub(crate) fn clean(path: &[u8]) -> Result<Vec<u8>, LayerError> {
     let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     let what = if parts.contains(&&b".."[..]) {
-        "leads out of the layer"
+        "leads out of where it is unpacked"
     } else if path.contains(&0) {
         "has a path with a zero in it"
     } else if is_too_long(path, &parts) {
@@ -289,7 +289,7 @@ fn clean(path: &[u8]) -> Result<Vec<u8>, LayerError> {
 }
 
 /// Whether no file can have a path of these parts.
-pub(crate) fn is_too_long(path: &[u8], parts: &[&[u8]]) -> bool {
+fn is_too_long(path: &[u8], parts: &[&[u8]]) -> bool {
     path.len() >= PATH_LIMIT || parts.iter().any(|part| part.len() > NAME_LIMIT)
 }
 

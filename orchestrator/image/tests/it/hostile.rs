@@ -251,7 +251,7 @@ async fn bombs_escapes_and_contradictions_unpack_nothing() {
         (bomb, "the layer is too large: more than 1048576 bytes"),
         (wrong_diff, "the layer unpacks to"),
         (no_archive, "the layer is no archive that can be unpacked"),
-        (escape_image(), "the layer has an entry `../outside` that leads out of the layer"),
+        (escape_image(), "the layer has an entry `../outside` that leads out of where it is unpacked"),
     ];
     for (image, expected) in cases {
         let registry = FakeRegistry::start(image, |_| None).await;

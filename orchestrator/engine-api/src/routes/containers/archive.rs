@@ -82,7 +82,8 @@ pub(super) fn streamed(files: FileStream, content_type: &'static str) -> Respons
 }
 
 fn path(query: &Query) -> Result<&str, ApiError> {
-    Some(query.text("path")).filter(|path| !path.is_empty()).ok_or_else(|| ApiError::invalid("bad parameter: path"))
+    let path = Some(query.text("path")).filter(|path| !path.is_empty() && !path.contains('\0'));
+    path.ok_or_else(|| ApiError::invalid("bad parameter: path"))
 }
 
 fn path_stat(stat: FileStat) -> HeaderValue {
