@@ -158,7 +158,12 @@ impl Actor {
 
     async fn obey(&mut self, command: Command) -> Next {
         match command {
-            Command::Start(is_once, reply) => answer(reply, self.start_by_hand(is_once).await),
+            Command::Start(is_once, reply) => {
+                let outcome = self.start_by_hand(is_once).await;
+                let next = if outcome.is_err() { self.follow_failed_start().await } else { Next::Go };
+                answer(reply, outcome);
+                return next;
+            }
             Command::Prepare(reply) => answer(reply, self.prepare_by_hand().await),
             Command::Stop(signal, grace, reply) => answer(reply, self.stop(signal, grace).await),
             Command::Kill(signal, reply) => answer(reply, self.kill(signal).await),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use engine::{ContainerStatus, Containers};
+use engine::{ContainerError, ContainerStatus, Containers};
 use http::{HeaderMap, StatusCode};
 use runtime::{LogQuery, LogReader, Stream, Streams};
 
@@ -40,14 +40,19 @@ pub(in crate::routes) async fn attach(
     let shown = Streams { stdin: false, stdout: query.boolean("stdout"), stderr: query.boolean("stderr") };
     let streams = Streams { stdin: query.boolean("stdin") && config.open_stdin, ..shown };
     let connects = query.boolean("stream") && streams != Streams::NONE;
-    let (attachment, log) = match (connects, query.boolean("logs")) {
+    let connected = match (connects, query.boolean("logs")) {
         (true, true) => {
-            let (attachment, log) = containers.attach_behind_log(&id, streams).await?;
-            (Some(attachment), log)
+            let connected = containers.attach_behind_log(&id, streams).await;
+            connected.map(|(attachment, log)| (Some(attachment), log))
         }
-        (true, false) => (Some(containers.attach(&id, streams).await?), None),
-        (false, true) => (None, containers.logs(&id, LogQuery::default())?),
-        (false, false) => (None, None),
+        (true, false) => containers.attach(&id, streams).await.map(|attachment| (Some(attachment), None)),
+        (false, true) => containers.logs(&id, LogQuery::default()).map(|log| (None, log)),
+        (false, false) => Ok((None, None)),
+    };
+    let (attachment, log) = match connected {
+        // Clients connect before they start a container, and are told there why it cannot begin.
+        Err(error) if !view.state.status.has_process() && cannot_begin(&error) => (None, None),
+        connected => connected?,
     };
     let is_framed = !config.tty;
     let keeps_output = config.stdin_once && !config.tty;
@@ -61,6 +66,24 @@ pub(in crate::routes) async fn attach(
     Ok(hijack::answer(hijack::is_upgrade(&headers), content_type(is_framed, version), move |wire| {
         converse(wire, log, shown, is_framed, relay, containers, id)
     }))
+}
+
+/// Whether the container could not be made ready; else it may not be attached to at all.
+fn cannot_begin(error: &ContainerError) -> bool {
+    match error {
+        ContainerError::Image(_)
+        | ContainerError::Volume(_)
+        | ContainerError::Network(_)
+        | ContainerError::Runtime(_)
+        | ContainerError::File(_)
+        | ContainerError::Invalid(_) => true,
+        ContainerError::NoSuchContainer(_)
+        | ContainerError::Ambiguous(_)
+        | ContainerError::NameTaken { .. }
+        | ContainerError::Conflict(_)
+        | ContainerError::NoSuchExec(_)
+        | ContainerError::Closed => false,
+    }
 }
 
 /// Docker attaches nobody to what stands still.

@@ -3,6 +3,7 @@
 use super::lab::{Lab, interactive, sleeper, terminal};
 use crate::busybox::BUSYBOX;
 use crate::clients::{DockerCli, docker_clis};
+use crate::served::PATIENCE;
 use crate::terminal::Terminal;
 
 /// What the CLI says where its keys leave a program.
@@ -127,5 +128,23 @@ async fn a_program_that_leaves_input_unread_ends_as_it_ended() {
 
         assert_eq!((first_line.success, first_line.stdout.as_str()), (true, "0123456789abcde\n"), "{first_line:?}");
         assert_eq!((nothing.success, nothing.stdout.as_str()), (true, ""), "{nothing:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_begin_is_told_of_and_removes_itself_all_the_same() {
+    for (lab, docker) in each().await {
+        let check = async |options: &[&str], program: &str, code: i32, words: &str| {
+            let run = ["run", "--rm", "--network", "none"];
+            let output = docker.command(&[&run[..], options, &[BUSYBOX, program]].concat()).output();
+            let output = tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.code() == Some(code) && said.contains(words), "{program} {options:?}: {said}");
+            assert!(lab.engine.containers().list().is_empty(), "{program} {options:?} stays");
+        };
+
+        check(&[], "nothing", 127, "executable file not found").await;
+        check(&["-i"], "/tmp", 126, "ermission denied").await;
+        check(&["--user", "nobody-here"], "id", 125, "unable to find user nobody-here").await;
     }
 }

@@ -61,6 +61,23 @@ impl Actor {
         Ok(())
     }
 
+    /// Removes a container that could not begin and asked to be removed at its end: whoever waits for that would wait for
+    /// ever.
+    pub(super) async fn follow_failed_start(&mut self) -> Next {
+        match self.state.status {
+            ContainerStatus::Created | ContainerStatus::Exited if self.cell.record().host_config.auto_remove => {
+                self.remove_by_itself().await
+            }
+            ContainerStatus::Created
+            | ContainerStatus::Exited
+            | ContainerStatus::Running
+            | ContainerStatus::Paused
+            | ContainerStatus::Restarting
+            | ContainerStatus::Removing
+            | ContainerStatus::Dead => Next::Go,
+        }
+    }
+
     /// Removes a container that asked for it, now that it has ended.
     pub(super) async fn remove_by_itself(&mut self) -> Next {
         match self.remove(true, true).await {
