@@ -21,6 +21,16 @@ pub fn docker() -> PathBuf {
     std::env::var_os("SWARMUP_TEST_DOCKER").map_or_else(|| PathBuf::from("docker"), PathBuf::from)
 }
 
+/// A Python that has the Docker SDK: `SWARMUP_TEST_PYTHON`, or the one that `orchestrator/engine-api/tests/clients` puts in
+/// place for `scripts/test`.
+///
+/// # Panics
+/// Where the tests lie elsewhere than usual.
+pub fn python() -> PathBuf {
+    let placed = || target_folder().join("tmp/docker-clients/sdk/bin/python");
+    std::env::var_os("SWARMUP_TEST_PYTHON").map_or_else(placed, PathBuf::from)
+}
+
 /// The folder of all that is built: two levels above these programs.
 ///
 /// # Panics

@@ -10,7 +10,7 @@ use crate::cluster::{NODE_FORMAT, NodeLine, nodes_of};
 use tests::run::{PATIENCE, Run, eventually, limited};
 
 /// Where the agent serves the Engine API on its host.
-const SOCKET: &str = "/run/swarmd/swarmd.sock";
+pub(crate) const SOCKET: &str = "/run/swarmd/swarmd.sock";
 
 /// Starts the agent on a host, under the name `node-N`, and waits until it serves.
 pub(crate) fn start_agent(host: &Host) {

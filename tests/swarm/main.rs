@@ -16,6 +16,7 @@ mod lease;
 mod life;
 mod recover;
 mod root;
+mod sdk;
 mod services;
 mod survival;
 mod trust;
