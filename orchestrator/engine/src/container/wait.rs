@@ -61,6 +61,8 @@ impl Wait {
         // Closed: the container is gone, and its last state stays.
         let _ = self.states.wait_for(is_met).await;
         let state = self.states.borrow();
-        WaitOutcome { exit_code: state.exit_code, error: state.error.clone() }
+        // Who waited for the removal has it, whatever else went wrong before.
+        let error = if condition == WaitCondition::Removed { String::new() } else { state.error.clone() };
+        WaitOutcome { exit_code: state.exit_code, error }
     }
 }

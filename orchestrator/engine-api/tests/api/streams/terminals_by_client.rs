@@ -140,6 +140,7 @@ async fn a_program_that_cannot_begin_is_told_of_and_removes_itself_all_the_same(
             let output = tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(output.status.code() == Some(code) && said.contains(words), "{program} {options:?}: {said}");
+            assert!(!said.contains("Error waiting"), "{program} {options:?}: {said}");
             assert!(lab.engine.containers().list().is_empty(), "{program} {options:?} stays");
         };
 
