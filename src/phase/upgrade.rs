@@ -58,7 +58,9 @@ impl UpgradeError {
         match self {
             Self::Versions(unfit) => unfit.hint(),
             Self::Quorum { .. } => "bring these back first, such as with `swarmup node start NODE`".to_owned(),
-            Self::Locked { .. } => "unlock it, then run `swarmup upgrade` again for the nodes that are left".to_owned(),
+            Self::Locked { .. } => {
+                "unlock it on its node with `docker -H unix:///run/swarmd/swarmd.sock swarm unlock`".to_owned()
+            }
         }
     }
 }

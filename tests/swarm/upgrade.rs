@@ -52,11 +52,15 @@ fn on_all(digest: &str) -> BTreeMap<&'static str, String> {
 
 /// The stock `docker` over a node's own socket.
 fn docker_inside(lab: &Cluster<'_>, node: &str, arguments: &str) -> Run {
+    Run::of(&mut command_inside(lab, node, arguments))
+}
+
+fn command_inside(lab: &Cluster<'_>, node: &str, arguments: &str) -> Command {
     let socket = lab.file(node, "/run/swarmd/swarmd.sock");
     let mut command = limited(PATIENCE, tests::programs::docker());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent");
-    command.arg("-H").arg(format!("unix://{}", socket.display()));
-    Run::of(command.args(arguments.split_whitespace()))
+    command.arg("-H").arg(format!("unix://{}", socket.display())).args(arguments.split_whitespace());
+    command
 }
 
 /// Runs a service with a container on every node, and returns its tasks.
@@ -214,6 +218,53 @@ fn an_upgrade_that_would_lose_the_quorum_stops_before_it_does() {
         expected.insert("node-5", digest(&agent));
         assert_eq!(running(&lab), expected);
         upgrade("").answer();
+        assert_eq!(running(&lab), on_all(&digest(&agent)));
+        lab.destroy();
+    });
+}
+
+#[test]
+fn a_swarm_that_locks_itself_is_upgraded_as_far_as_it_is_unlocked() {
+    isolated("upgrade::a_swarm_that_locks_itself_is_upgraded_as_far_as_it_is_unlocked", || {
+        let workstation = Workstation::new();
+        let lab = workstation.create("lab");
+        let leader = lab.wait_until_well("node-1", 3, 2);
+        lab.docker("swarm update --autolock=true").answer();
+        let key = lab.docker("swarm unlock-key -q").answer();
+        let managers = ["node-1", "node-2", "node-3"];
+        let lock = |node: &&str| lab.file(node, "/var/lib/swarmd/swarm/lock.json").exists();
+        eventually("every manager has locked its keys", || managers.iter().all(lock).then_some(()));
+        let agent = another_build(&workstation, "next");
+        let upgrade = || workstation.swarmup(&format!("upgrade lab --agent {}", agent.display()));
+        let state = |node| docker_inside(&lab, node, "info --format {{.Swarm.LocalNodeState}}").answer();
+
+        let mut unlocked = Vec::new();
+        // The first run has upgraded the workers before it stops; the others upgrade one manager, and wait for its key.
+        for (round, code) in [(1, 3), (2, 1), (3, 1)] {
+            let refusal = upgrade().ends_with(code);
+            let locked = *managers.iter().find(|node| state(node) == "locked").expect("a manager waits for the key");
+
+            assert!(refusal.contains(&format!("failed to upgrade the agent of `lab-{locked}`")), "{refusal}");
+            assert!(refusal.contains("its agent has taken over, and waits to be unlocked"), "{refusal}");
+            assert!(refusal.contains("hint: unlock it on its node with `docker "), "{refusal}");
+            assert!(refusal.contains("swarm unlock`; go on with `swarmup upgrade lab`"), "{refusal}");
+            // The others have a quorum as long as one waits.
+            let others = managers.into_iter().filter(|node| *node != locked);
+            let mut write = others.map(|node| {
+                lab.docker_on(node, TRY_LIMIT, &format!("node update --label-add round={round} node-5")).is_done()
+            });
+            assert!(write.any(|is_done| is_done), "nobody takes a write while {locked} is locked");
+            let input = workstation.scratch().join("key");
+            fs::write(&input, format!("{key}\n")).unwrap();
+            let mut unlock = command_inside(&lab, locked, "swarm unlock");
+            Run::reading(&mut unlock, fs::File::open(&input).unwrap()).answer();
+            unlocked.push(locked);
+            lab.wait_until_well(locked, 3, 2);
+        }
+        upgrade().answer();
+
+        assert_eq!(unlocked.iter().collect::<BTreeSet<_>>().len(), 3, "{unlocked:?}");
+        assert_eq!(unlocked[2], leader, "the leader comes last");
         assert_eq!(running(&lab), on_all(&digest(&agent)));
         lab.destroy();
     });
