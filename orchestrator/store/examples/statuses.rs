@@ -1,11 +1,11 @@
 //! What it costs to bring tasks to run: writes a line of JSON a case to the file named.
 //!
 //! ```text
-//! cargo run --release -p store --example statuses -- /dev/stdout
+//! cargo run --release -p store --example statuses -- /dev/stdout [TASKS]
 //! ```
-//! One raft member with its log on disk. 30,000 tasks of three services are made, get a node, and are reported on until
-//! they run, in transactions as large as the managers make them. `bytes` is what all entries have together: what goes to
-//! the disk, and to each follower. Watchers as many as a leader has read along.
+//! One raft member with its log on disk. 30,000 tasks of three services, or as many as are asked for, are made, get a
+//! node, and are reported on until they run, in transactions as large as the managers make them. `bytes` is what all entries
+//! have together: what goes to the disk, and to each follower. Watchers as many as a leader has read along.
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// The goal of the whole: so many tasks on so many nodes.
-const TASKS: usize = 30_000;
+const TASKS: &str = "30000";
 const NODES: usize = 1_000;
 /// Changes of a transaction of the orchestrators and of the scheduler, and reports of one of the dispatcher.
 const CHANGES: usize = 200;
@@ -79,6 +79,7 @@ impl Proposer for Counted {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("the file to write to is expected as the only argument")?;
+    let count: usize = std::env::args().nth(2).as_deref().unwrap_or(TASKS).parse()?;
     let mut output = OpenOptions::new().create(true).append(true).open(path)?;
     let dir = tempfile::tempdir()?;
     let store = Store::new(Clock::system());
@@ -105,22 +106,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
         running.spawn(watch(store.clone()));
     }
 
-    let tasks = tasks(&mut rng);
+    let tasks = tasks(count, &mut rng);
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id.clone()).collect();
     let nodes: Vec<NodeId> = (0..NODES).map(|_| NodeId::generate(&mut rng)).collect();
     let mut line = |what: &str, began: Instant| {
         let (entries, bytes) = (counted.entries.swap(0, Ordering::Relaxed), counted.bytes.swap(0, Ordering::Relaxed));
         let milliseconds = began.elapsed().as_millis();
         let line = json!({
-            "case": what, "tasks": TASKS, "entries": entries, "bytes": bytes, "ms": milliseconds,
-            "bytes_per_task": bytes / TASKS, "resident_mib": resident_mib(),
+            "case": what, "tasks": count, "entries": entries, "bytes": bytes, "ms": milliseconds,
+            "bytes_per_task": bytes / count, "resident_mib": resident_mib(),
         });
         writeln!(output, "{line}")
     };
 
     let began = Instant::now();
-    for some in tasks.chunks(CHANGES) {
-        let some = some.to_vec();
+    // Given away as they are made known: what is resident is the store's.
+    let mut tasks = tasks.into_iter();
+    while tasks.len() > 0 {
+        let some: Vec<Task> = tasks.by_ref().take(CHANGES).collect();
         store.update(move |tx| some.into_iter().try_for_each(|task| tx.create_task(task))).await?;
     }
     line("make", began)?;
@@ -194,7 +197,7 @@ fn note(task: &mut Task, state: TaskState) {
 }
 
 /// Tasks as an ordinary compose file makes them: an image by digest, some variables and labels.
-fn tasks(rng: &mut StdRng) -> Vec<Task> {
+fn tasks(count: usize, rng: &mut StdRng) -> Vec<Task> {
     let pairs = |what: &'static str| {
         (0..8).map(move |number| (format!("com.example.{what}.{number}"), "some value".to_owned()))
     };
@@ -209,5 +212,5 @@ fn tasks(rng: &mut StdRng) -> Vec<Task> {
     let services: Vec<Service> = (0..3).map(|_| Service::new(ServiceId::generate(rng), spec.clone())).collect();
     let task =
         |number: usize| Task::of(&services[number % 3], TaskId::generate(rng), number as u64 / 3 + 1, Timestamp::now());
-    (0..TASKS).map(task).collect()
+    (0..count).map(task).collect()
 }
