@@ -8,3 +8,4 @@ mod drawing;
 mod queries;
 mod scene;
 mod services;
+mod wire;
