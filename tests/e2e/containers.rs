@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// What every service of these has in common.
-const SERVICE: &str = "service create -d --no-resolve-image --network host --stop-grace-period 0s";
+pub(crate) const SERVICE: &str = "service create -d --no-resolve-image --network host --stop-grace-period 0s";
 
 /// Gives the node an image that holds busybox alone.
 pub(crate) fn import(operator: &Operator<'_>) {
@@ -85,8 +85,19 @@ pub(crate) fn an_upgrade_costs_no_container(operator: &Operator<'_>) {
     eventually("it can be ended", || (operator.guest().run(left).unwrap().trim_end() == "gone").then_some(()));
 }
 
+/// The folder of a container's control group, as its own process tells it.
 #[track_caller]
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn group_of(operator: &Operator<'_>, container: &str) -> String {
+    let process = operator.docker(&format!("inspect --format {{{{.State.Pid}}}} {container}")).unwrap();
+    let group = operator.guest().run(&format!("cat /proc/{process}/cgroup")).unwrap();
+    let group = group.trim_end().strip_prefix("0::").unwrap_or_else(|| panic!("not of version 2 alone: {group}"));
+    assert!(group.starts_with("/swarmup/"), "{group}");
+    format!("/sys/fs/cgroup{group}")
+}
+
+/// Looks until something is there.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {

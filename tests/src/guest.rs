@@ -36,12 +36,12 @@ impl Guest {
     pub const OPERATOR: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
 
     /// Boots a guest from the image in `image` (`scripts/vm-image` leaves `vmlinuz` and `debian.qcow2` there) and
-    /// returns once root can log in.
+    /// returns once root can log in. `kernel_options` is added to the kernel's command line.
     ///
     /// # Errors
     /// Where the image, QEMU or root is missing, or the guest does not answer in [`BOOT_LIMIT`]; the end of its
     /// console is in the error.
-    pub fn boot(name: &str, image: &Path) -> anyhow::Result<Self> {
+    pub fn boot(name: &str, image: &Path, kernel_options: &str) -> anyhow::Result<Self> {
         let image = image.canonicalize().with_context(|| format!("no image in {}", image.display()))?;
         let folder = tempfile::Builder::new().prefix("swarmup-guest-").tempdir()?;
         let namespace = format!("swarmup-{name}-{}", std::process::id());
@@ -54,7 +54,8 @@ impl Guest {
             .arg(base)
             .arg(at("disk")))?;
         run(Command::new("ip").args(["netns", "add", &namespace]))?;
-        let machine = Self::link(&namespace).and_then(|()| Self::start(&namespace, folder.path(), &image));
+        let machine =
+            Self::link(&namespace).and_then(|()| Self::start(&namespace, folder.path(), &image, kernel_options));
         let machine = machine.inspect_err(|_| remove_namespace(&namespace))?;
 
         let guest = Self { namespace, folder, machine };
@@ -112,11 +113,11 @@ impl Guest {
         inside(&["link", "set", "guest0", "up"])
     }
 
-    fn start(namespace: &str, folder: &Path, image: &Path) -> anyhow::Result<Child> {
+    fn start(namespace: &str, folder: &Path, image: &Path, kernel_options: &str) -> anyhow::Result<Child> {
         let key = fs::read(folder.join("key.pub"))?;
         let key = base64::engine::general_purpose::STANDARD.encode(key);
         let kernel_line = format!(
-            "root=/dev/nvme0n1 rw console=ttyS0 net.ifnames=0 quiet ip={}::{}:255.255.255.0::eth0:off",
+            "root=/dev/nvme0n1 rw console=ttyS0 net.ifnames=0 quiet {kernel_options} ip={}::{}:255.255.255.0::eth0:off",
             Self::ADDRESS,
             Self::OPERATOR
         );
