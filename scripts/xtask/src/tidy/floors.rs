@@ -25,7 +25,7 @@ enum Column {
 use Column::{Development, Node, Shared, Workstation};
 
 /// The floors, as ARCHITECTURE.md draws them.
-const FLOORS: [(&str, Column, u8); 31] = [
+const FLOORS: [(&str, Column, u8); 32] = [
     ("model", Shared, 0),
     ("ca", Shared, 1),
     ("links", Shared, 1),
@@ -54,6 +54,7 @@ const FLOORS: [(&str, Column, u8); 31] = [
     ("fake-gcp", Development, 8),
     ("sim", Development, 9),
     ("network", Node, 3),
+    ("resolver", Node, 3),
     ("runtime", Node, 3),
     ("image", Node, 3),
     ("compose", Workstation, 2),
