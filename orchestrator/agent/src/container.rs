@@ -157,8 +157,7 @@ impl Controller for ContainerController {
             exit_code: view.state.exit_code,
         };
         let is_running = view.state.status.is_running();
-        let endpoint = view.state.endpoint.filter(|_| is_running);
-        (Some(status), endpoint.iter().flat_map(|endpoint| &endpoint.ports).map(published).collect())
+        (Some(status), view.state.ports().filter(|_| is_running).map(published).collect())
     }
 
     async fn logs(&self, query: LogQuery) -> Result<TaskLog, TaskFailure> {

@@ -4,7 +4,6 @@
 mod container;
 mod container_keys;
 mod keys;
-mod networking;
 mod ports;
 mod service;
 mod service_name;

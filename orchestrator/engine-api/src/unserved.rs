@@ -18,8 +18,6 @@ const CALLS: &[(&str, &str)] = &[
     ("POST", "/containers/*/checkpoints"),
     ("DELETE", "/containers/*/checkpoints/*"),
     ("POST", "/grpc"),
-    ("POST", "/networks/*/connect"),
-    ("POST", "/networks/*/disconnect"),
     ("GET", "/plugins"),
     ("POST", "/plugins/create"),
     ("GET", "/plugins/privileges"),
@@ -86,7 +84,6 @@ mod tests {
         };
         check(Method::POST, "/build", true);
         check(Method::GET, "/containers/abc/checkpoints", true);
-        check(Method::POST, "/networks/abc/connect", true);
         check(Method::GET, "/plugins/registry:5000/a/b/json", true);
         check(Method::DELETE, "/plugins/a/b:latest", true);
         check(Method::POST, "/containers/json", false);

@@ -13,6 +13,8 @@
 //! process does not live to do, the next one does: [`Containers::open`] adopts what runs and finishes what was begun.
 
 mod actor;
+mod asker;
+mod attachment;
 mod cell;
 mod changes;
 mod commit;
@@ -23,6 +25,7 @@ mod exec_session;
 mod file_stream;
 mod files;
 mod health;
+mod membership;
 mod network_of;
 mod open;
 mod owner;
@@ -43,13 +46,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use image::{ImageStore, UnpackLimits};
-use network::{Bridge, Subnet};
+use network::Subnet;
 use rand::rngs::StdRng;
 use runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use self::attachment::{Attachment, EndpointSettings};
 use self::cell::Cell;
 pub use self::changes::{ContainerUpdate, Grace, StopRequest};
 pub use self::commit::CommitRequest;
@@ -60,7 +64,7 @@ pub use self::exec_session::{ExecInput, ExecStream};
 pub use self::file_stream::FileStream;
 pub use self::files::{ContainerFilesError, CopyInRequest};
 pub use self::health::{HealthState, HealthStatus, ProbeResult};
-pub(crate) use self::network_of::bridge_settings;
+pub(crate) use self::network_of::host_of;
 pub use self::open::ContainersError;
 pub use self::owner::NoSuchOwner;
 pub use self::places::ContainerPlaces;
@@ -72,6 +76,7 @@ pub use self::top::ProcessTable;
 pub use self::wait::{Wait, WaitCondition, WaitOutcome};
 use crate::document::blocking;
 use crate::event::EventLog;
+use crate::local_network::Networks;
 use crate::settings::NodeFacts;
 use crate::volume::Volumes;
 
@@ -115,7 +120,7 @@ struct Shared {
     runtime: Runtime,
     images: ImageStore,
     volumes: Volumes,
-    bridge: Arc<Bridge>,
+    networks: Networks,
     events: Arc<EventLog>,
     node: NodeFacts,
     registry: Registry,
@@ -156,9 +161,14 @@ impl Containers {
         &self.shared.volumes
     }
 
+    /// The networks that containers are in.
+    pub fn networks(&self) -> &Networks {
+        &self.shared.networks
+    }
+
     /// The range of the node's bridge; where no container has needed it yet, the one that it would have now.
     pub async fn bridge_subnet(&self) -> Result<Subnet, ContainerError> {
-        let bridge = Arc::clone(&self.shared.bridge);
+        let bridge = self.shared.networks.node_bridge();
         Ok(blocking(move || bridge.subnet()).await?)
     }
 

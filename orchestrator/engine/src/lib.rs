@@ -1,10 +1,10 @@
 //! What a node is and does by itself, whether or not it is in a swarm: its facts, its events, how long it stays, and the
-//! containers, images and volumes on it.
+//! containers, images, volumes and networks on it.
 //!
 //! ```text
 //! Engine ── facts, events, lease
 //!    ├── Images
-//!    └── Containers ── ImageStore, Volumes          each container: an actor over runtime::Container
+//!    └── Containers ── ImageStore, Volumes, Networks     each container: an actor over runtime::Container
 //! task + node ── task_container ──> CreateRequest ──> Containers::ensure, start_once, wait, stop, remove
 //! Docker's API ── from_docker_json ──┘                Containers::create, start, attach, exec_create, …
 //! ```
@@ -24,6 +24,7 @@ mod id;
 mod identity;
 mod images;
 mod lease;
+mod local_network;
 mod prefixes;
 mod removal;
 mod settings;
@@ -36,10 +37,11 @@ pub use config::{
     LogConfig, PortBinding, RestartPolicy, ThrottleDevice, from_docker_json,
 };
 pub use container::{
-    CommitRequest, ContainerError, ContainerFilesError, ContainerFilter, ContainerPlaces, ContainerRecord,
+    Attachment, CommitRequest, ContainerError, ContainerFilesError, ContainerFilter, ContainerPlaces, ContainerRecord,
     ContainerSettings, ContainerState, ContainerStatus, ContainerUpdate, ContainerView, Containers, ContainersError,
-    ContainersPruned, CopyInRequest, Created, ExecConfig, ExecInput, ExecStream, ExecView, FileStream, Grace,
-    HealthState, HealthStatus, NoSuchOwner, ProbeResult, ProcessTable, StopRequest, Wait, WaitCondition, WaitOutcome,
+    ContainersPruned, CopyInRequest, Created, EndpointSettings, ExecConfig, ExecInput, ExecStream, ExecView,
+    FileStream, Grace, HealthState, HealthStatus, NoSuchOwner, ProbeResult, ProcessTable, StopRequest, Wait,
+    WaitCondition, WaitOutcome,
 };
 pub use describe::{Engine, EngineOpenError, EngineSettings, VERSION};
 pub use document::FileFailure;
@@ -49,6 +51,9 @@ pub(crate) use id::hex_id;
 pub use identity::EngineIdentityError;
 pub use images::Images;
 pub use lease::Lease;
+pub use local_network::{
+    LocalAddresses, LocalNetwork, LocalNetworkError, Network, NetworkFilter, NetworkRequest, Networks, RangeRequest,
+};
 pub use network::{BRIDGE, Endpoint, HardwareAddress, Protocol, PublishedPort, Subnet};
 pub use removal::remove_containers;
 pub use settings::{InvalidSettings, MountKind, MountPoint, NetworkMode, NodeFacts, TmpfsSettings, VolumeRequest};

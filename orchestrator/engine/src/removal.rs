@@ -8,7 +8,7 @@ use std::path::Path;
 use links::cgroup::{self, ControlGroup};
 use runtime::Runtime;
 
-use crate::container::{ContainerRecord, ContainersError, bridge_settings};
+use crate::container::{ContainerRecord, ContainersError, host_of};
 use crate::describe::{EngineOpenError, FOLDER, RUNTIME_FOLDER};
 use crate::document::{FileFailure, blocking};
 use crate::{identity, volume};
@@ -26,13 +26,13 @@ pub async fn remove_containers(data_dir: &Path, run_dir: &Path) -> Result<(), En
         container.delete(true).await.map_err(EngineOpenError::Runtime)?;
     }
     let folder = data_dir.join(FOLDER);
-    let bridge = bridge_settings(&folder, id);
+    let host = host_of(&folder, id);
     let unmounted = blocking(move || -> Result<(), ContainersError> {
         unmount_all(&folder.join("containers"))?;
         volume::unmount_all(&folder.join("volumes")).map_err(ContainersError::Volumes)
     });
     unmounted.await?;
-    blocking(move || network::remove(&bridge)).await.map_err(EngineOpenError::Network)?;
+    blocking(move || network::remove(&host)).await.map_err(EngineOpenError::Network)?;
     ControlGroup::new(group)?.remove()?;
     ControlGroup::new(OURS)?.remove_if_empty();
     Ok(())

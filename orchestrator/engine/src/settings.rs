@@ -20,14 +20,13 @@ mod security;
 
 pub(crate) use self::bundle::{Health, Place, bundle, environment, exec_environment, health, stop_signal};
 pub(crate) use self::check::check;
-pub(crate) use self::files::{HostFiles, Position, hosts, is_stub, resolv_conf};
+pub(crate) use self::files::{Position, Servers, hosts, is_stub, resolv_conf, servers};
 pub(crate) use self::image::with_image;
 pub(crate) use self::limits::limits;
 pub(crate) use self::log::log_settings;
 pub use self::mounts::{MountKind, MountPoint, TmpfsSettings, VolumeRequest};
 pub(crate) use self::mounts::{SharedMounts, check_bind, plan};
 pub use self::network::NetworkMode;
-pub(crate) use self::network::hardware_address;
 pub(crate) use self::ports::ports;
 
 /// Settings that no container can have. Docker's words.

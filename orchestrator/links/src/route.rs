@@ -19,6 +19,7 @@ const LIST_ROUTES: u16 = 26;
 mod link {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const NAME: u16 = 3;
+    pub(super) const MTU: u16 = 4;
     pub(super) const MASTER: u16 = 10;
     pub(super) const INFO: u16 = 18;
     pub(super) const INFO_KIND: u16 = 1;
@@ -152,6 +153,12 @@ impl Connection {
     pub fn set_up(&mut self, index: u32) -> Result<(), KernelError> {
         let message = Message::new(NEW_LINK, 0, &link_header(index, link::UP, link::UP));
         self.socket.request(message).doing(|| format!("set link {index} up"))
+    }
+
+    /// Sets the length of the longest packet that a link carries, in bytes.
+    pub fn set_longest_packet(&mut self, index: u32, bytes: u32) -> Result<(), KernelError> {
+        let message = Message::new(NEW_LINK, 0, &link_header(index, 0, 0)).number(link::MTU, bytes);
+        self.socket.request(message).doing(|| format!("let link {index} carry packets of {bytes} bytes"))
     }
 
     /// Plugs a link into a bridge, out of the one that it was in.

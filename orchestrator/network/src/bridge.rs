@@ -1,29 +1,20 @@
-//! The bridge network of a node: which container has which address and ports, and what the kernel is told of it.
+//! A bridge network: which container has which address and ports, and what the kernel is told of it.
 //!
-//! Nothing is made of the host before the first container wants to be in it. Addresses and ports are given under one
-//! lock; what the kernel does for a single container is done outside of it. Rules are replaced by whoever changed them
-//! first, for all who changed them meanwhile.
+//! Addresses are given under one lock; what the kernel does for a single container is done outside of it. Rules are
+//! replaced by whoever changed them first, for all who changed them meanwhile. Nothing is made of the host for the node's
+//! own bridge before the first container wants to be in it; any other stands from when its network is made.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use links::{Process, conntrack, nft, sysctl};
 
-use crate::link::{self, BRIDGE, BridgeLink};
-use crate::ports::{self, FIRST_DYNAMIC, Reservation};
-use crate::rules::{self, TABLE};
-use crate::{Endpoint, HardwareAddress, NetworkError, PortRequest, Protocol, PublishedPort, Subnet, forwarding};
-
-/// Whose the bridge is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BridgeSettings {
-    /// The engine, by its id: a bridge of another one is left alone.
-    pub owner: String,
-    /// Where it is kept how the host was before; made when it is needed.
-    pub folder: PathBuf,
-}
+use crate::link::{self, BridgeLink};
+use crate::{
+    BridgeSettings, Endpoint, HardwareAddress, Host, NetworkError, PortHold, PortRequest, Protocol, Subnet, removal,
+    rules,
+};
 
 /// What a container wants of the bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +25,20 @@ pub struct EndpointRequest {
     pub name: String,
     /// The hardware address of its link; one of ours where `None`.
     pub hardware_address: Option<HardwareAddress>,
+    /// Its address; the lowest that is free where `None`.
+    pub address: Option<Ipv4Addr>,
     /// The ports that are to be reached from outside.
     pub ports: Vec<PortRequest>,
+    /// The name of the container's link.
+    pub link: String,
+    /// Whether everything outside of the container's networks is reached by this one.
+    pub leads_out: bool,
 }
 
-/// The bridge network of a node.
+/// A bridge network of a node.
 #[derive(Debug)]
 pub struct Bridge {
+    host: Arc<Host>,
     settings: BridgeSettings,
     state: Mutex<State>,
     /// The version of the rules that the kernel has. Locked while it is told of the next one.
@@ -55,7 +53,8 @@ struct State {
     subnet: Option<Subnet>,
     /// The version of the rules that are wanted.
     version: u64,
-    next_port: u16,
+    /// Whether its network was removed, so that nothing is to be made of it any more.
+    is_removed: bool,
 }
 
 #[derive(Debug)]
@@ -64,64 +63,90 @@ struct Held {
     /// Whether its ports lead to it already, or still.
     is_connected: bool,
     /// Its ports of the host.
-    _reservations: Vec<Reservation>,
+    ports: PortHold,
 }
 
 impl Bridge {
     /// The bridge network of these settings. Makes nothing.
-    pub fn new(settings: BridgeSettings) -> Self {
-        let state = State { endpoints: BTreeMap::new(), subnet: None, version: 0, next_port: FIRST_DYNAMIC };
-        Self { settings, state: Mutex::new(state), applied: Mutex::new(0) }
+    pub fn new(host: Arc<Host>, settings: BridgeSettings) -> Self {
+        let state = State { endpoints: BTreeMap::new(), subnet: None, version: 0, is_removed: false };
+        Self { host, settings, state: Mutex::new(state), applied: Mutex::new(0) }
+    }
+
+    /// What it is.
+    pub fn settings(&self) -> &BridgeSettings {
+        &self.settings
+    }
+
+    /// Has the bridge stand, also before anybody is in it.
+    pub fn stand(&self) -> Result<(), NetworkError> {
+        let subnet = self.own_subnet();
+        self.ensure(&mut self.state(), subnet)?;
+        self.apply()
+    }
+
+    /// Takes the bridge away for good, unless a container is in it: whether that was so. Nobody gets into it afterwards.
+    pub fn remove(&self) -> Result<bool, NetworkError> {
+        let mut state = self.state();
+        if !state.endpoints.is_empty() {
+            return Ok(false);
+        }
+        if self.is_standing()? {
+            removal::remove_bridge(&self.settings.link)?;
+        }
+        state.is_removed = true;
+        Ok(true)
     }
 
     /// Takes over what an earlier process left: endpoints, by the ids of their containers, which may have ended since.
     /// On return the bridge and the rules are as they would be had that process gone on; what belongs to nobody is gone.
     /// A host that has nothing of ours is left alone.
     pub fn adopt(&self, endpoints: Vec<(String, Endpoint)>) -> Result<(), NetworkError> {
-        let has_bridge = match link::find(&self.settings.owner) {
-            Ok(found) => found.is_some(),
-            Err(NetworkError::Foreign(_)) => false,
-            Err(error) => return Err(error),
-        };
-        if endpoints.is_empty() && !has_bridge {
+        if endpoints.is_empty() && self.settings.addresses.is_none() && !self.is_standing()? {
             return Ok(());
         }
         let mut state = self.state();
-        let wanted = endpoints.first().map(|(_, endpoint)| range_of(endpoint));
+        let wanted = self.own_subnet().or_else(|| endpoints.first().map(|(_, endpoint)| range_of(endpoint)));
         for (container, endpoint) in endpoints {
-            let reservations = endpoint.ports.iter().filter_map(|port| reserve_again(&container, port)).collect();
-            let held = Held { endpoint, is_connected: true, _reservations: reservations };
-            state.endpoints.insert(container, held);
+            let ports = self.host.take_again(&container, &endpoint.ports);
+            state.endpoints.insert(container, Held { endpoint, is_connected: true, ports });
         }
-        let containers: Vec<String> = state.endpoints.keys().cloned().collect();
+        let links: Vec<String> =
+            state.endpoints.iter().map(|(id, held)| link::port_of(&self.settings, id, &held.endpoint)).collect();
         let bridge = self.ensure(&mut state, wanted)?;
         state.version += 1;
         drop(state);
-        link::settle(bridge.index, &containers)?;
+        link::settle(bridge.index, &links)?;
         self.apply()?;
-        Ok(nft::admit(TABLE, BRIDGE)?)
+        self.admit()
     }
 
-    /// Gives a container an address and ports of the host, and makes the bridge where it is the first. One that has an
+    /// Gives a container an address and ports of the host, and makes the bridge where it does not stand. One that has an
     /// endpoint keeps it.
     pub fn reserve(&self, container: &str, request: &EndpointRequest) -> Result<Endpoint, NetworkError> {
         let mut state = self.state();
         if let Some(held) = state.endpoints.get(container) {
             return Ok(held.endpoint.clone());
         }
-        let subnet = self.ensure(&mut state, None)?.subnet;
-        let taken: BTreeSet<Ipv4Addr> = state.endpoints.values().map(|held| held.endpoint.address).collect();
-        let address = subnet.lowest_free(&taken).ok_or(NetworkError::NoAddress)?;
-        let (ports, reservations) = state.reserve_ports(request)?;
+        let wanted = self.own_subnet();
+        let subnet = self.ensure(&mut state, wanted)?.subnet;
+        let address = self.address_for(&state, subnet, request)?;
+        let ports = self.host.take_ports(&request.ports).map_err(|source| NetworkError::Ports {
+            name: request.name.clone(),
+            endpoint: request.id.clone(),
+            source,
+        })?;
         let endpoint = Endpoint {
             id: request.id.clone(),
             address,
             prefix_length: subnet.prefix_length,
             gateway: subnet.gateway,
             hardware_address: request.hardware_address.unwrap_or_else(|| HardwareAddress::of(address)),
-            ports,
+            ports: ports.ports().to_vec(),
+            link: request.link.clone(),
+            leads_out: request.leads_out,
         };
-        let held = Held { endpoint: endpoint.clone(), is_connected: false, _reservations: reservations };
+        let held = Held { endpoint: endpoint.clone(), is_connected: false, ports };
         state.endpoints.insert(container.to_owned(), held);
         Ok(endpoint)
     }
@@ -136,27 +161,47 @@ impl Bridge {
             let held = state.endpoints.get(container).ok_or(NetworkError::NoEndpoint)?;
             (bridge, held.endpoint.clone())
         };
-        link::connect(bridge.index, container, &endpoint, process)?;
+        let name = link::port_of(&self.settings, container, &endpoint);
+        link::connect(bridge.index, &self.settings, &name, &endpoint, process)?;
         self.set_connected(container, true);
         let applied = self.apply().and_then(|()| forget_flows(&endpoint));
         if applied.is_err() {
             self.set_connected(container, false);
-            link::disconnect(container)?;
+            link::disconnect(&name)?;
         }
         applied
     }
 
-    /// Takes a container out of the bridge: its ports lead nowhere, its links are gone, its address is free. Fine where
-    /// it is not in it; on an error it keeps its address, and may be released again.
-    pub fn release(&self, container: &str) -> Result<(), NetworkError> {
+    /// Has a container that is in the bridge reach everything outside of its networks by it, and these ports lead to it.
+    pub fn lead_out(&self, container: &str, process: &Process, ports: PortHold) -> Result<Endpoint, NetworkError> {
+        let endpoint = {
+            let mut state = self.state();
+            let held = state.endpoints.get_mut(container).ok_or(NetworkError::NoEndpoint)?;
+            held.endpoint.leads_out = true;
+            held.endpoint.ports = ports.ports().to_vec();
+            held.ports = ports;
+            let endpoint = held.endpoint.clone();
+            state.version += 1;
+            endpoint
+        };
+        link::lead_out(process, endpoint.gateway)?;
+        self.apply()?;
+        forget_flows(&endpoint)?;
+        Ok(endpoint)
+    }
+
+    /// Takes a container out of the bridge: its ports lead nowhere, its links are gone, its address is free. Its ports are
+    /// free once the caller drops them. Fine where it is not in it; on an error it keeps its address, and may be released
+    /// again.
+    pub fn release(&self, container: &str) -> Result<PortHold, NetworkError> {
         let endpoint = self.state().endpoints.get(container).map(|held| held.endpoint.clone());
-        let Some(endpoint) = endpoint else { return Ok(()) };
+        let Some(endpoint) = endpoint else { return Ok(PortHold::none(&self.host)) };
         self.set_connected(container, false);
         self.apply()?;
         forget_flows(&endpoint)?;
-        link::disconnect(container)?;
-        self.state().endpoints.remove(container);
-        Ok(())
+        link::disconnect(&link::port_of(&self.settings, container, &endpoint))?;
+        let held = self.state().endpoints.remove(container);
+        Ok(held.map_or_else(|| PortHold::none(&self.host), |held| held.ports))
     }
 
     /// Puts back what others may have taken away: the table, and our rules in the host's own firewall. Does nothing while
@@ -169,18 +214,24 @@ impl Bridge {
             }
             let subnet = state.subnet;
             self.ensure(&mut state, subnet)?;
-            if !nft::tables()?.iter().any(|(_, name)| name == TABLE) {
-                tracing::warn!(table = TABLE, "the rules of the bridge were gone; they are put back");
+            let table = self.settings.table();
+            if !nft::tables()?.iter().any(|(_, name)| *name == table) {
+                tracing::warn!(table, "the rules of a bridge were gone; they are put back");
                 state.version += 1;
             }
         }
         self.apply()?;
-        Ok(nft::admit(TABLE, BRIDGE)?)
+        self.admit()
+    }
+
+    /// Whether it stands: its range is given.
+    pub fn stands(&self) -> bool {
+        self.state().subnet.is_some()
     }
 
     /// The range of the bridge; where it does not stand yet, the one that it would have.
     pub fn subnet(&self) -> Result<Subnet, NetworkError> {
-        let known = self.state().subnet;
+        let known = self.state().subnet.or_else(|| self.own_subnet());
         known.map_or_else(link::free_range, Ok)
     }
 
@@ -192,17 +243,58 @@ impl Bridge {
 
     /// Has the bridge stand, and the host let packets through.
     fn ensure(&self, state: &mut State, wanted: Option<Subnet>) -> Result<BridgeLink, NetworkError> {
-        let (bridge, is_new) = link::ensure(&self.settings.owner, wanted)?;
-        forwarding::turn_on(&self.settings.folder)?;
-        sysctl::write(&sysctl::route_localnet(BRIDGE), "1")?;
+        if state.is_removed {
+            return Err(NetworkError::Gone(self.settings.network.clone()));
+        }
+        let (bridge, is_new) = link::ensure(self.host.owner(), &self.settings, wanted)?;
+        if !self.settings.is_internal {
+            self.host.forward()?;
+            sysctl::write(&sysctl::route_localnet(&self.settings.link), "1")?;
+        }
         if is_new {
-            nft::admit(TABLE, BRIDGE)?;
+            self.admit()?;
         }
         if is_new || state.subnet != Some(bridge.subnet) {
             state.subnet = Some(bridge.subnet);
             state.version += 1;
         }
         Ok(bridge)
+    }
+
+    /// Has the host's own firewall let packets of the bridge through.
+    fn admit(&self) -> Result<(), NetworkError> {
+        if self.settings.is_internal { Ok(()) } else { Ok(nft::admit(&self.settings.table(), &self.settings.link)?) }
+    }
+
+    /// Whether it stands already, and is ours.
+    fn is_standing(&self) -> Result<bool, NetworkError> {
+        match link::find(self.host.owner(), &self.settings) {
+            Ok(found) => Ok(found.is_some()),
+            Err(NetworkError::Foreign(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The range that it was made for.
+    fn own_subnet(&self) -> Option<Subnet> {
+        self.settings.addresses.as_ref().map(|addresses| addresses.subnet)
+    }
+
+    /// The address that a container is to have.
+    fn address_for(&self, state: &State, subnet: Subnet, request: &EndpointRequest) -> Result<Ipv4Addr, NetworkError> {
+        let mut taken: BTreeSet<Ipv4Addr> = state.endpoints.values().map(|held| held.endpoint.address).collect();
+        if let Some(address) = request.address {
+            return match (subnet.is_for_containers(address), taken.contains(&address)) {
+                (true, false) => Ok(address),
+                (true, true) => Err(NetworkError::AddressInUse(address)),
+                (false, _) if address == subnet.gateway => Err(NetworkError::AddressInUse(address)),
+                (false, _) => Err(NetworkError::NoSuchAddress(address)),
+            };
+        }
+        let addresses = self.settings.addresses.as_ref();
+        taken.extend(addresses.iter().flat_map(|addresses| &addresses.auxiliary));
+        let part = addresses.and_then(|addresses| addresses.range);
+        subnet.lowest_free(part, &taken).ok_or_else(|| NetworkError::NoAddress(self.settings.network.clone()))
     }
 
     fn set_connected(&self, container: &str, is_connected: bool) {
@@ -223,7 +315,7 @@ impl Bridge {
             let state = self.state();
             let Some(subnet) = state.subnet.filter(|_| state.version != *applied) else { return Ok(()) };
             let connected = state.endpoints.values().filter(|held| held.is_connected).map(|held| &held.endpoint);
-            (state.version, rules::ruleset(subnet, connected))
+            (state.version, rules::ruleset(&self.settings, subnet, connected))
         };
         nft::replace(&ruleset)?;
         *applied = version;
@@ -232,30 +324,6 @@ impl Bridge {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Takes the ports that a container wants: all of them or none.
-    fn reserve_ports(
-        &mut self,
-        request: &EndpointRequest,
-    ) -> Result<(Vec<PublishedPort>, Vec<Reservation>), NetworkError> {
-        let mut others: Vec<PublishedPort> =
-            self.endpoints.values().flat_map(|held| held.endpoint.ports.iter().copied()).collect();
-        let (mut taken, mut reservations) = (Vec::new(), Vec::new());
-        for wanted in &request.ports {
-            let found = ports::reserve(wanted, &others, &mut self.next_port);
-            let (port, reservation) = found.map_err(|source| NetworkError::Ports {
-                name: request.name.clone(),
-                endpoint: request.id.clone(),
-                source,
-            })?;
-            others.push(port);
-            taken.push(port);
-            reservations.push(reservation);
-        }
-        Ok((taken, reservations))
     }
 }
 
@@ -269,15 +337,4 @@ fn forget_flows(endpoint: &Endpoint) -> Result<(), NetworkError> {
 /// The range that an endpoint was given its address from.
 fn range_of(endpoint: &Endpoint) -> Subnet {
     Subnet { gateway: endpoint.gateway, prefix_length: endpoint.prefix_length }
-}
-
-/// Takes a port again that a container had before this process. Whoever has it meanwhile keeps it: packets go to the
-/// container all the same.
-fn reserve_again(container: &str, port: &PublishedPort) -> Option<Reservation> {
-    let taken = Reservation::of(port);
-    taken
-        .inspect_err(|error| {
-            tracing::warn!(container, port = %port.host(), %error, "a published port is another process's, too");
-        })
-        .ok()
 }

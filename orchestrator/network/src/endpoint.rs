@@ -21,6 +21,22 @@ pub struct Endpoint {
     pub hardware_address: HardwareAddress,
     /// The ports of the host that lead to it.
     pub ports: Vec<PublishedPort>,
+    /// The name of the container's link.
+    #[serde(default = "first_link")]
+    pub link: String,
+    /// Whether everything outside of the container's networks is reached by the gateway.
+    #[serde(default = "yes")]
+    pub leads_out: bool,
+}
+
+/// The link of a container that is in one network.
+fn first_link() -> String {
+    "eth0".to_owned()
+}
+
+/// A container that is in one network has no other way out.
+fn yes() -> bool {
+    true
 }
 
 /// A port of the host that leads to one of a container.

@@ -1,7 +1,7 @@
 //! Why a container could not be put into its network.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use links::KernelError;
@@ -14,17 +14,26 @@ pub enum NetworkError {
     /// The kernel did not do as asked.
     #[error(transparent)]
     Kernel(#[from] KernelError),
-    /// Every address is in use.
-    #[error("no available IPv4 addresses on this network's address pools: bridge")]
-    NoAddress,
+    /// Every address of a network is in use.
+    #[error("no available IPv4 addresses on this network's address pools: {0}")]
+    NoAddress(String),
+    /// The address that was asked for is another container's, or the network's own.
+    #[error("Address already in use")]
+    AddressInUse(Ipv4Addr),
+    /// The network has no such address.
+    #[error("invalid address {0}: no configured subnet or ip-range contain the IP address")]
+    NoSuchAddress(Ipv4Addr),
+    /// The network was removed.
+    #[error("network {0} not found")]
+    Gone(String),
     /// Every range that a bridge may have is in use on this host.
     #[error(
         "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
     )]
     NoSubnet,
-    /// Another engine on this host has the bridge, with containers in it.
-    #[error("the bridge `{0}` belongs to another engine on this host")]
-    Foreign(&'static str),
+    /// The bridge is somebody else's: another engine's, with containers in it, or a link that is not ours to take.
+    #[error("the link `{0}` of this host belongs to somebody else")]
+    Foreign(String),
     /// The container is in no network.
     #[error("the container has no endpoint")]
     NoEndpoint,

@@ -1,26 +1,24 @@
-//! The links of the bridge network: the bridge itself, and a pair for each container.
+//! The links of bridges: a bridge itself, and a pair for each container.
 //!
-//! The bridge carries its owner as alias. One of another owner is taken over where nothing is plugged into it: nobody is
-//! there who could miss it.
+//! A bridge carries its owner as alias. The node's own one of another owner is taken over where nothing is plugged into
+//! it: nobody is there who could miss it. A link that has the name of any other bridge is left alone.
 
 use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use links::route::{Connection, Link, VethPair};
-use links::{KernelError, Process, namespace, sysctl};
+use links::{KernelError, Prefix, Process, namespace, sysctl};
 
-use crate::{Endpoint, HardwareAddress, NetworkError, Subnet, pool};
+use crate::{BridgeSettings, Endpoint, HardwareAddress, NetworkError, Subnet, pool};
 
-/// The name of the bridge, which only a node's engine uses.
+/// The name of the bridge that every node has by itself, which only a node's engine uses.
 pub const BRIDGE: &str = "swarmd0";
-/// The container's link, inside.
-const INSIDE: &str = "eth0";
-/// The beginning of the name of a container's link at the bridge; the beginning of its id follows.
+/// The beginning of the name of a container's link at a bridge; the beginning of an id follows.
 const PORT: &str = "veth";
 /// How much of an id a name of a link has room for.
 const ID_PART: usize = links::route::LINK_NAME_LENGTH - PORT.len();
 
-/// The bridge as it stands.
+/// A bridge as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BridgeLink {
     /// Its number.
@@ -29,18 +27,22 @@ pub(crate) struct BridgeLink {
     pub(crate) subnet: Subnet,
 }
 
-/// The bridge, where it stands and nobody else's containers are in it.
-pub(crate) fn find(owner: &str) -> Result<Option<BridgeLink>, NetworkError> {
+/// A bridge, where it stands and nobody else's containers are in it.
+pub(crate) fn find(owner: &str, settings: &BridgeSettings) -> Result<Option<BridgeLink>, NetworkError> {
     let mut connection = Connection::open()?;
-    let Some(link) = own(&mut connection, owner)? else { return Ok(None) };
+    let Some(link) = own(&mut connection, owner, settings)? else { return Ok(None) };
     Ok(subnet_of(&mut connection, &link)?.map(|subnet| BridgeLink { index: link.index, subnet }))
 }
 
-/// Makes the bridge, unless it stands: up, with the host's address in its range, which is `wanted` where it is to be made.
+/// Makes a bridge, unless it stands: up, with the host's address in its range, which is `wanted` where it is to be made.
 /// Whether it was made.
-pub(crate) fn ensure(owner: &str, wanted: Option<Subnet>) -> Result<(BridgeLink, bool), NetworkError> {
+pub(crate) fn ensure(
+    owner: &str,
+    settings: &BridgeSettings,
+    wanted: Option<Subnet>,
+) -> Result<(BridgeLink, bool), NetworkError> {
     let mut connection = Connection::open()?;
-    if let Some(link) = own(&mut connection, owner)? {
+    if let Some(link) = own(&mut connection, owner, settings)? {
         if let Some(subnet) = subnet_of(&mut connection, &link)? {
             if !link.is_up {
                 connection.set_up(link.index)?;
@@ -48,43 +50,76 @@ pub(crate) fn ensure(owner: &str, wanted: Option<Subnet>) -> Result<(BridgeLink,
             return Ok((BridgeLink { index: link.index, subnet }, false));
         }
         let subnet = range(&mut connection, wanted)?;
-        connection.ensure_address(link.index, subnet.gateway_prefix())?;
+        furnish(&mut connection, link.index, settings, subnet)?;
         return Ok((BridgeLink { index: link.index, subnet }, true));
     }
-    // Of another owner, who has nothing in it.
-    connection.remove_link(BRIDGE)?;
+    // Of nobody who could miss it.
+    connection.remove_link(&settings.link)?;
     let subnet = range(&mut connection, wanted)?;
-    let index = connection.add_bridge(BRIDGE, owner, HardwareAddress::of(subnet.gateway).0)?;
-    connection.ensure_address(index, subnet.gateway_prefix())?;
+    let index = connection.add_bridge(&settings.link, owner, HardwareAddress::of(subnet.gateway).0)?;
+    furnish(&mut connection, index, settings, subnet)?;
     Ok((BridgeLink { index, subnet }, true))
 }
 
-/// The range that a bridge would have if it were made now.
+/// Gives a bridge what it is known by to be whole: the host's address comes last.
+fn furnish(
+    connection: &mut Connection,
+    index: u32,
+    settings: &BridgeSettings,
+    subnet: Subnet,
+) -> Result<(), KernelError> {
+    if let Some(bytes) = settings.longest_packet {
+        connection.set_longest_packet(index, bytes)?;
+    }
+    connection.ensure_address(index, subnet.gateway_prefix())
+}
+
+/// The range that the node's own bridge would have if it were made now.
 pub(crate) fn free_range() -> Result<Subnet, NetworkError> {
     range(&mut Connection::open()?, None)
+}
+
+/// A range for a bridge to come, which shares nothing with the host's routes and addresses, and nothing with these.
+pub fn free_range_beside(others: &[Prefix]) -> Result<Subnet, NetworkError> {
+    let mut in_use = in_use(&mut Connection::open()?)?;
+    in_use.extend_from_slice(others);
+    pool::choose(&in_use).ok_or(NetworkError::NoSubnet)
 }
 
 fn range(connection: &mut Connection, wanted: Option<Subnet>) -> Result<Subnet, NetworkError> {
     if let Some(wanted) = wanted {
         return Ok(wanted);
     }
-    let mut in_use = connection.routes()?;
-    in_use.extend(connection.addresses()?.iter().map(|address| address.prefix));
-    pool::choose(&in_use).ok_or(NetworkError::NoSubnet)
+    pool::choose(&in_use(connection)?).ok_or(NetworkError::NoSubnet)
 }
 
-/// The bridge, where it is this owner's; one of another owner with something in it is an error. One without an owner was
-/// just being made.
-fn own(connection: &mut Connection, owner: &str) -> Result<Option<Link>, NetworkError> {
+fn in_use(connection: &mut Connection) -> Result<Vec<Prefix>, KernelError> {
+    let mut in_use = connection.routes()?;
+    in_use.extend(connection.addresses()?.iter().map(|address| address.prefix));
+    Ok(in_use)
+}
+
+/// A bridge, where it is this owner's; one of somebody else's is an error, unless it may be taken. One without an owner
+/// was just being made.
+fn own(connection: &mut Connection, owner: &str, settings: &BridgeSettings) -> Result<Option<Link>, NetworkError> {
     let links = connection.links()?;
-    let Some(link) = links.iter().find(|link| link.name == BRIDGE) else { return Ok(None) };
+    let Some(link) = links.iter().find(|link| link.name == settings.link) else { return Ok(None) };
     if link.alias.as_deref() == Some(owner) {
         return Ok(Some(link.clone()));
     }
-    if links.iter().any(|other| other.master == Some(link.index)) {
-        return Err(NetworkError::Foreign(BRIDGE));
+    let is_empty = !links.iter().any(|other| other.master == Some(link.index));
+    let is_unfinished = link.alias.is_none() && subnet_of(connection, link)?.is_none();
+    if is_empty && (settings.is_of_node() || is_unfinished) {
+        return Ok(None);
     }
-    Ok(None)
+    Err(NetworkError::Foreign(settings.link.clone()))
+}
+
+/// The bridges of an owner, by the names of their links.
+pub(crate) fn all_of(owner: &str) -> Result<Vec<Link>, KernelError> {
+    let mut links = Connection::open()?.links()?;
+    links.retain(|link| link.alias.as_deref() == Some(owner) && link.master.is_none());
+    Ok(links)
 }
 
 fn subnet_of(connection: &mut Connection, link: &Link) -> Result<Option<Subnet>, KernelError> {
@@ -97,67 +132,81 @@ fn subnet_of(connection: &mut Connection, link: &Link) -> Result<Option<Subnet>,
     Ok(ranges.next())
 }
 
-/// The name of a container's link at the bridge.
-pub(crate) fn port_of(container: &str) -> String {
-    format!("{PORT}{}", container.get(..ID_PART).unwrap_or(container))
+/// The name of a container's link at a bridge. A container is in the node's own one once, and is known there by its id;
+/// in any other its endpoint is.
+pub(crate) fn port_of(settings: &BridgeSettings, container: &str, endpoint: &Endpoint) -> String {
+    let id = if settings.is_of_node() { container } else { &endpoint.id };
+    format!("{PORT}{}", id.get(..ID_PART).unwrap_or(id))
 }
 
-/// Joins the network namespace of a process to the bridge: inside, the loopback and `eth0` are up, with the endpoint's
-/// address, and everything else is reached by the gateway.
+/// Joins the network namespace of a process to a bridge by a link of this name: inside, the loopback and the endpoint's
+/// link are up, with its address, and everything else is reached by the gateway where the endpoint leads there.
 pub(crate) fn connect(
     bridge: u32,
-    container: &str,
+    settings: &BridgeSettings,
+    name: &str,
     endpoint: &Endpoint,
     process: &Process,
 ) -> Result<(), NetworkError> {
-    let name = port_of(container);
     let pair = VethPair {
-        name: &name,
+        name,
         master: Some(bridge),
         peer_of: process.pid,
-        peer_name: INSIDE,
+        peer_name: &endpoint.link,
         peer_hardware_address: endpoint.hardware_address.0,
     };
     let mut connection = Connection::open()?;
     match connection.add_veth(&pair) {
         // Of a run before, whose network namespace somebody else still holds.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            connection.remove_link(&name)?;
+            connection.remove_link(name)?;
             connection.add_veth(&pair)?;
         }
         outcome => outcome?,
     }
-    let outer = returning(&mut connection, &name).map_err(NetworkError::from);
-    let configured = outer.and_then(|()| Ok(namespace::inside_network(process, || configure(endpoint))??));
+    let packet = settings.longest_packet;
+    let outer = returning(&mut connection, name, packet).map_err(NetworkError::from);
+    let configured = outer.and_then(|()| Ok(namespace::inside_network(process, || configure(endpoint, packet))??));
     if let Err(error) = configured {
-        connection.remove_link(&name)?;
+        connection.remove_link(name)?;
         return Err(error);
     }
     Ok(())
 }
 
+/// Has everything that has no other way in the network namespace of a process go by this gateway.
+pub(crate) fn lead_out(process: &Process, gateway: Ipv4Addr) -> Result<(), KernelError> {
+    Connection::open_inside(process)?.ensure_default_route(gateway.into())
+}
+
 /// Lets a container reach itself by a port that it publishes: where the kernel filters bridged packets, they do not leave
 /// the bridge on their way.
-fn returning(connection: &mut Connection, name: &str) -> Result<(), KernelError> {
+fn returning(connection: &mut Connection, name: &str, packet: Option<u32>) -> Result<(), KernelError> {
     let link = connection.link(name)?;
     let link = link.ok_or_else(|| KernelError::new(format!("find link `{name}`"), ErrorKind::NotFound))?;
+    if let Some(bytes) = packet {
+        connection.set_longest_packet(link.index, bytes)?;
+    }
     connection.let_return(link.index)
 }
 
 /// Sets the links up in the caller's network namespace.
-fn configure(endpoint: &Endpoint) -> Result<(), KernelError> {
+fn configure(endpoint: &Endpoint, packet: Option<u32>) -> Result<(), KernelError> {
     let mut connection = Connection::open()?;
-    for (name, address) in [("lo", None), (INSIDE, Some(endpoint.address))] {
+    for (name, address) in [("lo", None), (endpoint.link.as_str(), Some(endpoint.address))] {
         let link = connection.link(name)?;
         let link = link.ok_or_else(|| KernelError::new(format!("find link `{name}`"), ErrorKind::NotFound))?;
         if let Some(address) = address {
             without_ipv6(name)?;
             let address = links::Prefix { address: address.into(), length: endpoint.prefix_length };
             connection.ensure_address(link.index, address)?;
+            if let Some(bytes) = packet {
+                connection.set_longest_packet(link.index, bytes)?;
+            }
         }
         connection.set_up(link.index)?;
     }
-    connection.ensure_default_route(endpoint.gateway.into())
+    if endpoint.leads_out { connection.ensure_default_route(endpoint.gateway.into()) } else { Ok(()) }
 }
 
 /// The bridge has no IPv6, so a link of it has no address of that kind either.
@@ -169,16 +218,15 @@ fn without_ipv6(link: &str) -> Result<(), KernelError> {
     }
 }
 
-/// Takes a container's links away; fine where there are none.
-pub(crate) fn disconnect(container: &str) -> Result<(), KernelError> {
-    Connection::open()?.remove_link(&port_of(container)).map(drop)
+/// Takes a pair of links away; fine where there is none.
+pub(crate) fn disconnect(name: &str) -> Result<(), KernelError> {
+    Connection::open()?.remove_link(name).map(drop)
 }
 
-/// Plugs the links of these containers in where they are not, and takes away what else is in the bridge: it belongs to
-/// containers that nobody knows any more.
-pub(crate) fn settle(bridge: u32, containers: &[String]) -> Result<(), KernelError> {
+/// Plugs links in where they are not, and takes away what else is in the bridge: it belongs to containers that nobody
+/// knows any more.
+pub(crate) fn settle(bridge: u32, known: &[String]) -> Result<(), KernelError> {
     let mut connection = Connection::open()?;
-    let known: Vec<String> = containers.iter().map(|container| port_of(container)).collect();
     for link in connection.links()? {
         let is_in = link.master == Some(bridge);
         match (known.contains(&link.name), is_in) {

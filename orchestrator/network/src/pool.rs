@@ -26,15 +26,32 @@ impl Subnet {
         Prefix { address: IpAddr::V4(self.gateway), length: self.prefix_length }
     }
 
-    /// The lowest address of the range that is nobody's: neither the host's, nor the range's own first and last one.
-    pub(crate) fn lowest_free(self, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
-        let size = 1_u32.checked_shl(32 - u32::from(self.prefix_length)).unwrap_or(0);
-        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_length)).unwrap_or(0);
-        let first = self.gateway.to_bits() & mask;
-        (1..size.saturating_sub(1))
-            .map(|host| Ipv4Addr::from_bits(first + host))
-            .find(|address| *address != self.gateway && !taken.contains(address))
+    /// The lowest address of a part of the range that is nobody's: neither the host's, nor the range's own first and last
+    /// one.
+    pub(crate) fn lowest_free(self, part: Option<Prefix>, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+        let (first, last) = bounds(part.unwrap_or_else(|| self.prefix()))?;
+        (first..=last)
+            .map(Ipv4Addr::from_bits)
+            .find(|address| self.is_for_containers(*address) && !taken.contains(address))
     }
+
+    /// Whether a container may have an address: one of the range, but for the host's and its own first and last one.
+    pub fn is_for_containers(self, address: Ipv4Addr) -> bool {
+        is_inner(self.prefix(), address) && address != self.gateway
+    }
+}
+
+/// Whether an address is one of a prefix, but neither its first nor its last one.
+pub fn is_inner(prefix: Prefix, address: Ipv4Addr) -> bool {
+    let bits = address.to_bits();
+    bounds(prefix).is_some_and(|(first, last)| first < bits && bits < last)
+}
+
+/// The first and the last address of a prefix of IPv4, as numbers.
+fn bounds(prefix: Prefix) -> Option<(u32, u32)> {
+    let IpAddr::V4(first) = prefix.network().address else { return None };
+    let others = u32::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
+    Some((first.to_bits(), first.to_bits() | others))
 }
 
 /// The ranges that a bridge may have, best first, as Docker has them: 172.17.0.0/16 and on, then 192.168.0.0/20 and on.
@@ -82,7 +99,7 @@ mod tests {
         let mut taken = BTreeSet::new();
 
         let given: Vec<String> = std::iter::from_fn(|| {
-            let address = subnet.lowest_free(&taken)?;
+            let address = subnet.lowest_free(None, &taken)?;
             taken.insert(address);
             Some(address.to_string())
         })
@@ -90,6 +107,12 @@ mod tests {
 
         assert_eq!(given, ["192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"]);
         taken.remove(&Ipv4Addr::new(192, 0, 2, 3));
-        assert_eq!(subnet.lowest_free(&taken), Some(Ipv4Addr::new(192, 0, 2, 3)));
+        assert_eq!(subnet.lowest_free(None, &taken), Some(Ipv4Addr::new(192, 0, 2, 3)));
+        let part = "192.0.2.4/30".parse().unwrap();
+        assert_eq!(subnet.lowest_free(Some(part), &BTreeSet::new()), Some(Ipv4Addr::new(192, 0, 2, 4)));
+        assert_eq!(subnet.lowest_free(Some(part), &taken), None);
+        for not_theirs in [0, 1, 7, 8] {
+            assert!(!subnet.is_for_containers(Ipv4Addr::new(192, 0, 2, not_theirs)), "{not_theirs}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Serving one container: datagrams and streams, each bounded.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,26 +24,29 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The longest question in a datagram, in bytes: names have 255, options little.
 const LONGEST_QUESTION: usize = 4096;
 
-/// Answers the questions of a container until it is dropped, or its sockets fail.
+/// How long after an error of a socket it is used again: the process may have no more descriptors for a moment.
+const RECOVERY: Duration = Duration::from_millis(100);
+
+/// Answers the questions of a container until it is dropped. An error says that the sockets could not be taken.
 pub async fn serve(sockets: Sockets, names: Arc<dyn Names>) -> Result<(), ResolverError> {
     let datagrams = UdpSocket::from_std(sockets.datagrams).map_err(ResolverError::at("serve"))?;
     let streams = TcpListener::from_std(sockets.streams).map_err(ResolverError::at("serve"))?;
     let turns = Arc::new(AtomicUsize::new(0));
-    let both = tokio::try_join!(
-        serve_datagrams(Arc::new(datagrams), Arc::clone(&names), Arc::clone(&turns)),
-        serve_streams(streams, names, turns),
-    );
-    both.map(|((), ())| ()).map_err(ResolverError::at("serve"))
+    tokio::select! {
+        never = serve_datagrams(Arc::new(datagrams), Arc::clone(&names), Arc::clone(&turns)) => match never {},
+        never = serve_streams(streams, names, turns) => match never {},
+    }
 }
 
-async fn serve_datagrams(socket: Arc<UdpSocket>, names: Arc<dyn Names>, turns: Arc<AtomicUsize>) -> io::Result<()> {
+async fn serve_datagrams(socket: Arc<UdpSocket>, names: Arc<dyn Names>, turns: Arc<AtomicUsize>) -> Infallible {
     let mut forwards = JoinSet::new();
     let mut bytes = [0; LONGEST_QUESTION];
     loop {
-        let (length, asker) = tokio::select! {
+        let received = tokio::select! {
             Some(_) = forwards.join_next(), if !forwards.is_empty() => continue,
-            received = socket.recv_from(&mut bytes) => received?,
+            received = socket.recv_from(&mut bytes) => received,
         };
+        let Some((length, asker)) = usable(received).await else { continue };
         let message = &bytes[..length];
         match answer(message, &*names, turns.fetch_add(1, Ordering::Relaxed), true) {
             Reply::Send(answer) => send(&socket, &answer, asker).await,
@@ -58,6 +62,18 @@ async fn serve_datagrams(socket: Arc<UdpSocket>, names: Arc<dyn Names>, turns: A
     }
 }
 
+/// What came; nothing after an error, and a while.
+async fn usable<T>(came: io::Result<T>) -> Option<T> {
+    match came {
+        Ok(came) => Some(came),
+        Err(error) => {
+            tracing::warn!(%error, "a container's name server could not take a question; trying again");
+            tokio::time::sleep(RECOVERY).await;
+            None
+        }
+    }
+}
+
 /// Sends an answer; who does not take it asks again.
 async fn send(socket: &UdpSocket, answer: &[u8], asker: SocketAddr) {
     if let Err(error) = socket.send_to(answer, asker).await {
@@ -65,13 +81,13 @@ async fn send(socket: &UdpSocket, answer: &[u8], asker: SocketAddr) {
     }
 }
 
-async fn serve_streams(listener: TcpListener, names: Arc<dyn Names>, turns: Arc<AtomicUsize>) -> io::Result<()> {
+async fn serve_streams(listener: TcpListener, names: Arc<dyn Names>, turns: Arc<AtomicUsize>) -> Infallible {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS => {
-                let (stream, _) = accepted?;
+                let Some((stream, _)) = usable(accepted).await else { continue };
                 let (names, turns) = (Arc::clone(&names), Arc::clone(&turns));
                 connections.spawn(async move {
                     if let Err(error) = serve_stream(stream, &*names, &turns).await {

@@ -1,6 +1,6 @@
 //! Why something was not done with a container, as an HTTP client sees it.
 
-use engine::{ContainerError, VolumeError};
+use engine::{ContainerError, LocalNetworkError, VolumeError};
 use http::StatusCode;
 use model::with_causes;
 use runtime::{RuntimeError, StartFailure};
@@ -17,12 +17,31 @@ impl From<ContainerError> for ApiError {
         let status = match error {
             ContainerError::Image(error) => return error.into(),
             ContainerError::Volume(error) => return error.into(),
+            ContainerError::LocalNetwork(error) => return error.into(),
             ContainerError::Runtime(error) => return error.into(),
             ContainerError::NoSuchContainer(_) | ContainerError::NoSuchExec(_) => StatusCode::NOT_FOUND,
             ContainerError::Ambiguous(_) | ContainerError::Invalid(_) => StatusCode::BAD_REQUEST,
             ContainerError::NameTaken { .. } | ContainerError::Conflict(_) => StatusCode::CONFLICT,
-            ContainerError::File(_) | ContainerError::Network(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            ContainerError::File(_) | ContainerError::Network(_) | ContainerError::Resolver(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             ContainerError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, with_causes(&error))
+    }
+}
+
+impl From<LocalNetworkError> for ApiError {
+    fn from(error: LocalNetworkError) -> Self {
+        let status = match error {
+            LocalNetworkError::NoSuchNetwork(_) | LocalNetworkError::NoSuchDriver(_) => StatusCode::NOT_FOUND,
+            LocalNetworkError::Ambiguous(_) | LocalNetworkError::Invalid(_) => StatusCode::BAD_REQUEST,
+            LocalNetworkError::Exists(_) => StatusCode::CONFLICT,
+            LocalNetworkError::Refused(_) | LocalNetworkError::InUse { .. } | LocalNetworkError::Overlaps => {
+                StatusCode::FORBIDDEN
+            }
+            LocalNetworkError::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
+            LocalNetworkError::Host(_) | LocalNetworkError::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, with_causes(&error))
     }
@@ -99,6 +118,11 @@ mod tests {
         check(ContainerError::Conflict("x".to_owned()), 409);
         check(ContainerError::Closed, 503);
         check(VolumeError::NoSuchVolume("x".to_owned()).into(), 404);
+        check(LocalNetworkError::NoSuchNetwork("x".to_owned()).into(), 404);
+        check(LocalNetworkError::Exists("x".to_owned()).into(), 409);
+        check(LocalNetworkError::Refused("x".to_owned()).into(), 403);
+        check(LocalNetworkError::Overlaps.into(), 403);
+        check(LocalNetworkError::NotOffered("x".to_owned()).into(), 501);
         check(VolumeError::InUse { name: "x".to_owned(), holders: "y".to_owned() }.into(), 409);
         let state = RuntimeError::State { id: "x".to_owned(), state: "is not running".to_owned() };
         check(state.into(), 409);

@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::container_keys::{CONTAINER, EXEC};
-use super::networking::check_networking;
 use super::ports::normalize_ports;
 use crate::body::{from_value, read_value};
 use crate::error::ApiError;
@@ -42,7 +41,6 @@ pub(crate) async fn read_container(request: Request) -> Result<CreateRequest, Ap
         return Err(ApiError::invalid("no image is named: a container is made of one"));
     }
     normalize_ports(&mut request)?;
-    check_networking(&request)?;
     Ok(request)
 }
 

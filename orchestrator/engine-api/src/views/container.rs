@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::time;
 pub(crate) use inspect::{ContainerDocument, ContainerParts};
-pub(crate) use network::network_of;
+pub(crate) use network::networks_of;
 pub(crate) use stats::StatsDocument;
 pub(crate) use summary::{SummaryDocument, SummaryParts};
 

@@ -1,6 +1,6 @@
-//! Docker's clients: the stock CLI on PATH, Debian's CLI, the Python SDK.
+//! Docker's clients: the stock CLI on PATH, Debian's CLI, the Python SDK, Debian's `docker-compose`.
 //!
-//! The last two are put in place by `tests/clients`. Where that cannot be, `SWARMUP_SKIP_CLIENTS=1` leaves them
+//! All but the first are put in place by `tests/clients`. Where that cannot be, `SWARMUP_SKIP_CLIENTS=1` leaves them
 //! out, and every test that does so says it.
 
 use std::ffi::OsStr;
@@ -107,6 +107,19 @@ pub(crate) async fn sdk_python() -> Option<PathBuf> {
     installed().await.map(|folder| folder.join("sdk/bin/python"))
 }
 
+/// Runs Debian's `docker-compose` on the project in a folder, with this `docker` beside it. Nothing where clients are left
+/// out.
+pub(crate) async fn compose(docker: &Path, socket: &Path, folder: &Path, arguments: &[&str]) -> Option<Outcome> {
+    let installed = installed().await?;
+    let mut command = Command::new(installed.join("compose/bin/python"));
+    command.args(["-m", "compose"]).args(arguments).env_clear().current_dir(folder);
+    command.env("PYTHONPATH", installed.join("docker-compose/usr/lib/python3/dist-packages"));
+    command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    command.env("PATH", docker.parent().unwrap()).env("HOME", folder);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    Some(finish(command, PATIENCE).await)
+}
+
 /// Runs a command, bounded in time.
 pub(crate) async fn finish(mut command: Command, patience: Duration) -> Outcome {
     let output = tokio::time::timeout(patience, command.output()).await;
@@ -123,7 +136,9 @@ async fn installed() -> Option<PathBuf> {
     if is_skipping() {
         #[expect(clippy::print_stderr, reason = "whoever reads the tests' output must see what was left out")]
         {
-            eprintln!("SKIPPED: Debian's docker CLI and the Python SDK (SWARMUP_SKIP_CLIENTS is set)");
+            eprintln!(
+                "SKIPPED: Debian's docker CLI and docker-compose, and the Python SDK (SWARMUP_SKIP_CLIENTS is set)"
+            );
         }
         return None;
     }

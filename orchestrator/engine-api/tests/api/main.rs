@@ -29,6 +29,8 @@ mod images_of_registry;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
+mod local_networks;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod malformed;

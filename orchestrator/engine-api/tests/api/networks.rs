@@ -28,17 +28,26 @@ async fn the_networks_of_the_node_are_listed_and_looked_at() {
 }
 
 #[tokio::test]
-async fn networks_are_neither_made_nor_removed() {
+async fn what_every_node_has_by_itself_is_neither_made_nor_removed() {
     let served = Served::start(MemoryNode::inactive()).await;
 
-    let made = served.post("/networks/create", &json!({"Name": "web", "Driver": "bridge"})).await.refusal();
+    let made = served.post("/networks/create", &json!({"Name": "bridge"})).await.refusal();
+    let overlay = served.post("/networks/create", &json!({"Name": "web", "Driver": "overlay"})).await.refusal();
+    let unknown_driver = served.post("/networks/create", &json!({"Name": "web", "Driver": "x"})).await.refusal();
+    let overlapping = json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.1.0.1/16"}]}});
+    let wrong = served.post("/networks/create", &overlapping).await.refusal();
     let removed = served.send("DELETE", "/networks/bridge").await.refusal();
     let unknown = served.send("DELETE", "/networks/web").await.refusal();
+    let joined = served.post("/networks/host/connect", &json!({"Container": "web"})).await.refusal();
     let pruned = served.send("POST", "/networks/prune").await;
 
-    let words = "this engine does not make networks yet: containers and services use `bridge`, `host` or `none`";
-    assert_eq!(made, (501, words.to_owned()));
+    assert_eq!(made, (403, "operation is not permitted on predefined bridge network".to_owned()));
+    let words = "this engine does not make networks of a swarm yet: leave out --driver overlay and --scope swarm";
+    assert_eq!(overlay, (501, words.to_owned()));
+    assert_eq!(unknown_driver, (404, "could not find plugin x in v1 plugin registry: plugin not found".to_owned()));
+    assert_eq!(wrong, (400, "invalid subnet 10.1.0.1/16: it should be 10.1.0.0/16".to_owned()));
     assert_eq!(removed, (403, "bridge is a pre-defined network and cannot be removed".to_owned()));
     assert_eq!(unknown, (404, "network web not found".to_owned()));
+    assert_eq!(joined, (404, "No such container: web".to_owned()));
     assert_eq!((pruned.status.as_u16(), pruned.json()), (200, json!({"NetworksDeleted": Value::Null})));
 }

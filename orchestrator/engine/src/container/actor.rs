@@ -8,7 +8,9 @@
 
 mod end;
 mod files;
+mod join;
 mod live;
+mod names;
 mod network;
 mod probe;
 mod remove;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runtime::{Container, Exit, Limits};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::files::FileUses;
@@ -28,7 +31,7 @@ pub(super) use self::files::{Ending, FileUse};
 use self::live::{Live, at, or_never};
 use super::cell::Cell;
 use super::restart::Occasion;
-use super::{ContainerError, ContainerRecord, ContainerState, ContainerStatus, Shared};
+use super::{Attachment, ContainerError, ContainerRecord, ContainerState, ContainerStatus, Shared};
 use crate::document::FileFailure;
 use crate::event::EventKind;
 
@@ -54,6 +57,10 @@ pub(super) enum Command {
     Change(Change, Box<Limits>, Reply<()>),
     /// Give it another name, which is its own already.
     Rename(String, Reply<()>),
+    /// Put it into a network.
+    Join(Box<Attachment>, Reply<()>),
+    /// Take it out of the network of this id and name.
+    Leave(String, String, Reply<()>),
     /// Let somebody use its files.
     UseFiles(Reply<FileUse>),
     /// Remove it, also while it runs where the first says so, with its volumes without names where the second does.
@@ -70,6 +77,8 @@ impl std::fmt::Debug for Command {
             Self::Pause(..) => "Pause",
             Self::Change(..) => "Change",
             Self::Rename(..) => "Rename",
+            Self::Join(..) => "Join",
+            Self::Leave(..) => "Leave",
             Self::UseFiles(_) => "UseFiles",
             Self::Remove(..) => "Remove",
         })
@@ -97,6 +106,8 @@ pub(super) struct Actor {
     last_pause: Option<Duration>,
     /// Who uses its files beside its program.
     files: FileUses,
+    /// What answers its questions for names, where something does.
+    name_server: JoinSet<()>,
 }
 
 /// What an actor notices.
@@ -113,8 +124,18 @@ enum Noticed {
 impl Actor {
     pub(super) fn new(shared: Arc<Shared>, cell: Arc<Cell>) -> Self {
         let state = cell.state();
-        let files = FileUses::default();
-        Self { shared, cell, state, container: None, live: None, restart_at: None, last_pause: None, files }
+        let (files, name_server) = (FileUses::default(), JoinSet::new());
+        Self {
+            shared,
+            cell,
+            state,
+            container: None,
+            live: None,
+            restart_at: None,
+            last_pause: None,
+            files,
+            name_server,
+        }
     }
 
     /// Acts until the container is gone, or the engine is to close.
@@ -170,6 +191,8 @@ impl Actor {
             Command::Pause(is_paused, reply) => answer(reply, self.pause(is_paused).await),
             Command::Change(change, limits, reply) => answer(reply, self.change(change, &limits).await),
             Command::Rename(name, reply) => answer(reply, self.rename(&name)),
+            Command::Join(attachment, reply) => answer(reply, self.join(*attachment).await),
+            Command::Leave(network, name, reply) => answer(reply, self.leave(&network, &name).await),
             Command::UseFiles(reply) => answer(reply, self.use_files().await),
             Command::Remove(is_forced, with_volumes, reply) => {
                 let outcome = self.remove(is_forced, with_volumes).await;
@@ -220,6 +243,7 @@ impl Actor {
         let mut record = ContainerRecord::clone(&self.cell.record());
         let old = std::mem::replace(&mut record.name, name.to_owned());
         self.put_record(record)?;
+        self.enter_names();
         self.tell("rename", [("oldName", format!("/{old}"))]);
         Ok(())
     }

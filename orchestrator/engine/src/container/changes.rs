@@ -153,9 +153,7 @@ impl Containers {
         let record = cell.record();
         let mut changed = record.host_config.clone();
         apply(&mut changed, &update);
-        let check = |host: &HostConfig| {
-            settings::check(&record.config, host, record.networking_config.as_ref(), self.shared.node.cpus)
-        };
+        let check = |host: &HostConfig| settings::check(&record.config, host, self.shared.node.cpus);
         let told = check(&record.host_config).unwrap_or_default();
         let mut warnings = check(&changed)?;
         warnings.retain(|warning| !told.contains(warning));

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::actor::Actor;
 use super::cell::Cell;
 use super::registry::{self, Claim, Reservation};
-use super::{ContainerError, ContainerRecord, ContainerState, ContainerStatus, Containers, Shared};
+use super::{ContainerError, ContainerRecord, ContainerState, ContainerStatus, Containers, Shared, attachment};
 use crate::config::{ContainerConfig, CreateRequest, HostConfig};
 use crate::document::{FileFailure, blocking};
 use crate::event::EventKind;
@@ -115,7 +115,8 @@ impl Shared {
         let mut config = settings::with_image(config, &image.config.config)?;
         self.name_host(&id, &mut config, &host_config)?;
         self.name_joined(&config, &mut host_config)?;
-        let warnings = settings::check(&config, &host_config, networking_config.as_ref(), self.node.cpus)?;
+        let attachments = attachment::plan(&config, &host_config, networking_config.as_ref(), &self.networks)?;
+        let warnings = settings::check(&config, &host_config, self.node.cpus)?;
         let shared_mounts = self.shared_mounts(&host_config)?;
         let mut mounts = settings::plan(&config, &host_config, &shared_mounts)?;
         self.name_volumes(&mut mounts);
@@ -132,6 +133,7 @@ impl Shared {
             config,
             host_config,
             networking_config,
+            attachments: Some(attachments),
             mounts,
             hold,
         };

@@ -2,9 +2,11 @@
 
 use image::ImageError;
 use network::NetworkError;
+use resolver::ResolverError;
 use runtime::RuntimeError;
 
 use crate::document::FileFailure;
+use crate::local_network::LocalNetworkError;
 use crate::settings::InvalidSettings;
 use crate::signal::InvalidSignal;
 use crate::volume::VolumeError;
@@ -44,9 +46,15 @@ pub enum ContainerError {
     /// A volume cannot be used.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A network cannot be used.
+    #[error(transparent)]
+    LocalNetwork(#[from] LocalNetworkError),
     /// It cannot be put into its network.
     #[error("failed to set up container networking")]
     Network(#[from] NetworkError),
+    /// It has no name server.
+    #[error("failed to set up container networking")]
+    Resolver(#[from] ResolverError),
     /// The runtime did not do as asked.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

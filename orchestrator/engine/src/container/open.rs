@@ -5,7 +5,6 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use image::{ImageError, ImageStore};
-use network::Bridge;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use runtime::RuntimeError;
@@ -15,11 +14,12 @@ use tokio::task::JoinSet;
 use super::actor::Actor;
 use super::cell::Cell;
 use super::exec::Execs;
-use super::network_of::{self, bridge_settings};
+use super::network_of::{self, host_of};
 use super::registry::Registry;
 use super::{ContainerRecord, ContainerSettings, ContainerState, Containers, Shared};
 use crate::document::{self, FileFailure, blocking};
 use crate::event::EventLog;
+use crate::local_network::Networks;
 use crate::settings::MountKind;
 use crate::volume::{VolumeError, VolumeName, Volumes};
 
@@ -50,13 +50,16 @@ impl Containers {
     ) -> Result<Self, ContainersError> {
         let ContainerSettings { root, runtime, unpack_limits, node, engine_id } = settings;
         let rng = Mutex::new(StdRng::from_rng(rng));
-        let (found, volumes) = {
+        let (found, volumes, networks) = {
             let (root, events) = (root.clone(), Arc::clone(&events));
+            let host = host_of(&root, engine_id);
             blocking(move || -> Result<_, ContainersError> {
                 let folder = root.join("containers");
                 fs::create_dir_all(&folder).map_err(FileFailure::at("make", &folder))?;
-                let volumes = Volumes::open(&root.join("volumes"), events).map_err(ContainersError::Volumes)?;
-                Ok((read_all(&folder)?, volumes))
+                let volumes =
+                    Volumes::open(&root.join("volumes"), Arc::clone(&events)).map_err(ContainersError::Volumes)?;
+                let networks = Networks::open(&root.join("networks"), host, events)?;
+                Ok((read_all(&folder)?, volumes, networks))
             })
             .await?
         };
@@ -66,7 +69,6 @@ impl Containers {
         let adopted = runtime.adopt().await.map_err(ContainersError::Adopt)?;
         let mut running: HashMap<_, _> =
             adopted.containers.into_iter().map(|container| (container.id().to_owned(), container)).collect();
-        let bridge = Bridge::new(bridge_settings(&root, engine_id));
         let (registry, execs, tasks) = (Registry::default(), Execs::default(), Mutex::new(JoinSet::new()));
         let (streams, closing) = (Mutex::new(JoinSet::new()), watch::Sender::new(false));
         let shared = Arc::new(Shared {
@@ -74,7 +76,7 @@ impl Containers {
             runtime,
             images,
             volumes,
-            bridge: Arc::new(bridge),
+            networks,
             events,
             node,
             registry,
@@ -107,7 +109,7 @@ impl Containers {
                 tracing::warn!(container = %id, %error, "it could not be removed; the next opening tries again");
             }
         }
-        shared.spawn(network_of::tend(Arc::clone(&shared.bridge), shared.closing.subscribe()));
+        shared.spawn(network_of::tend(shared.networks.clone(), shared.closing.subscribe()));
         Ok(Self { shared })
     }
 }

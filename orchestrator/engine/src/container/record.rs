@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Attachment;
 use crate::config::{ContainerConfig, HostConfig};
 use crate::document::{self, Durability, FileFailure};
 use crate::settings::MountPoint;
@@ -34,6 +35,9 @@ pub struct ContainerRecord {
     /// Its places in networks, as they were asked for.
     #[serde(default)]
     pub networking_config: Option<Value>,
+    /// How it is to be in networks; `None` where it was kept before there were others than the node's.
+    #[serde(default)]
+    pub(super) attachments: Option<Vec<Attachment>>,
     /// What is mounted into it.
     pub mounts: Vec<MountPoint>,
     /// Its claim on the layers of its image.
@@ -105,5 +109,19 @@ mod tests {
         assert_eq!((record.id.as_str(), record.name.as_str()), ("03b3", "greedy.1.vfk9"));
         assert_eq!((record.host_config.network_mode.as_str(), record.mounts.len()), ("host", 0));
         assert_eq!(record.durability(), image::Durability::Volatile, "it is the container of a task");
+        assert!(record.attachments().is_empty(), "it is in the host's network");
+    }
+
+    #[test]
+    fn a_record_from_before_other_networks_is_in_the_nodes_bridge_as_it_asked() {
+        let bridged = VERSION_1.replace("\"NetworkMode\":\"host\"", "\"NetworkMode\":\"default\"");
+        let place = r#""networking_config":{"EndpointsConfig":{"default":{"MacAddress":"02:00:00:00:00:07"}}}"#;
+        let bridged = bridged.replace("\"networking_config\":null", place);
+
+        let record: ContainerRecord = serde_json::from_str(&bridged).unwrap();
+
+        let attachments = record.attachments();
+        assert_eq!((attachments.len(), attachments[0].name.as_str()), (1, "bridge"));
+        assert_eq!(attachments[0].hardware_address.map(|address| address.to_string()).unwrap(), "02:00:00:00:00:07");
     }
 }

@@ -1,9 +1,11 @@
 //! What a container does, and has done.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
-use network::Endpoint;
+use model::NodeNetwork;
+use network::{Endpoint, PublishedPort};
 use serde::{Deserialize, Serialize};
 
 use super::HealthState;
@@ -87,8 +89,8 @@ pub struct ContainerState {
     pub has_filled_volumes: bool,
     /// How often its program has ended: by it waiters tell one end from the next.
     pub ends: u64,
-    /// Its place in the node's bridge, from when it is started until it has ended.
-    pub endpoint: Option<Endpoint>,
+    /// Its places in networks by their ids, from when it is started until it has ended.
+    pub endpoints: BTreeMap<String, Endpoint>,
     /// Whether a removal that was begun takes its volumes without names along.
     pub removes_volumes: bool,
 }
@@ -100,6 +102,47 @@ impl ContainerState {
 
     /// The state in a folder; that of a new container where none can be read.
     pub(super) fn read(folder: &Path) -> Result<Self, FileFailure> {
-        Ok(document::read(&folder.join(FILE))?.unwrap_or_default())
+        /// With what was kept while the node's bridge was the only network.
+        #[derive(Default, Deserialize)]
+        struct Document {
+            #[serde(flatten)]
+            state: ContainerState,
+            #[serde(default)]
+            endpoint: Option<Endpoint>,
+        }
+        let Document { mut state, endpoint } = document::read(&folder.join(FILE))?.unwrap_or_default();
+        state.endpoints.extend(endpoint.map(|endpoint| (NodeNetwork::Bridge.id().to_owned(), endpoint)));
+        Ok(state)
+    }
+
+    /// The ports of the host that lead to it.
+    pub fn ports(&self) -> impl Iterator<Item = &PublishedPort> {
+        self.endpoints.values().flat_map(|endpoint| &endpoint.ports)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is of interest of a state as the first version wrote it, whose containers had one network. It is never
+    /// changed: a later version reads what is on the disk.
+    const VERSION_1: &str = r#"{"status":"running","pid":7,"exit_code":0,"endpoint":{"id":"e1","address":"172.17.0.2",
+        "prefix_length":16,"gateway":"172.17.0.1","hardware_address":"02:42:ac:11:00:02","ports":[{"target_port":80,
+        "protocol":"tcp","host_address":"0.0.0.0","host_port":8080}]},"removes_volumes":false}"#;
+
+    #[test]
+    fn a_state_of_the_first_version_is_read_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), VERSION_1).unwrap();
+
+        let state = ContainerState::read(folder.path()).unwrap();
+        state.write(folder.path()).unwrap();
+
+        let endpoint = &state.endpoints[NodeNetwork::Bridge.id()];
+        assert_eq!((state.status, state.pid), (ContainerStatus::Running, 7));
+        assert_eq!((endpoint.link.as_str(), endpoint.leads_out), ("eth0", true));
+        assert_eq!(state.ports().next().map(|port| port.host_port), Some(8080));
+        assert_eq!(ContainerState::read(folder.path()).unwrap(), state);
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn bundle(
 fn network_namespace(network: &NetworkMode, place: &Place) -> Result<Namespace, InvalidSettings> {
     match network {
         NetworkMode::Node(NodeNetwork::Host) => Ok(Namespace::Host),
-        NetworkMode::Node(NodeNetwork::Bridge | NodeNetwork::None) => Ok(Namespace::Own),
+        NetworkMode::Node(NodeNetwork::Bridge | NodeNetwork::None) | NetworkMode::Local(_) => Ok(Namespace::Own),
         NetworkMode::Container(other) => {
             let words = || InvalidSettings(format!("cannot join network of a non running container: {other}"));
             place.joins.clone().map(Namespace::Path).ok_or_else(words)
@@ -97,7 +97,7 @@ fn network_namespace(network: &NetworkMode, place: &Place) -> Result<Namespace, 
 /// What was asked for; and in a network of its own, as in Docker, every user may listen on any port and send echo requests.
 fn sysctls(host: &HostConfig, network: &NetworkMode) -> BTreeMap<String, String> {
     let mut sysctls = host.sysctls.clone();
-    if matches!(network, NetworkMode::Node(NodeNetwork::Bridge | NodeNetwork::None)) {
+    if network.has_addresses() || *network == NetworkMode::NONE {
         for (name, value) in OWN_NETWORK {
             sysctls.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }

@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use model::HealthConfig;
-use serde_json::Value;
 
 use super::{InvalidSettings, NetworkMode, files, limits, log_settings, network, ports, security};
 use crate::config::{ContainerConfig, HostConfig};
@@ -15,12 +14,7 @@ const LEAST_PAUSE: i64 = 1_000_000;
 
 /// Refuses settings in full (with those of the image) that no container here can have. Returns what the operator is to
 /// be warned of.
-pub(crate) fn check(
-    config: &ContainerConfig,
-    host: &HostConfig,
-    places: Option<&Value>,
-    cpus: usize,
-) -> Result<Vec<String>, InvalidSettings> {
+pub(crate) fn check(config: &ContainerConfig, host: &HostConfig, cpus: usize) -> Result<Vec<String>, InvalidSettings> {
     let network = NetworkMode::of(config, host)?;
     check_config(config)?;
     check_health(config.healthcheck.as_ref())?;
@@ -30,35 +24,26 @@ pub(crate) fn check(
     limits(&host.resources, cpus)?;
     log_settings(&host.log_config, Path::new(""))?;
     security::security(host)?;
-    check_network(config, host, places, &network)?;
-    files::resolv_conf(host, &network, &files::HostFiles::default())?;
+    check_network(config, host, &network)?;
+    files::resolv_conf(host, files::Servers::Hosts, "")?;
     Ok(warnings(host, &network))
 }
 
-fn check_network(
-    config: &ContainerConfig,
-    host: &HostConfig,
-    places: Option<&Value>,
-    network: &NetworkMode,
-) -> Result<(), InvalidSettings> {
+fn check_network(config: &ContainerConfig, host: &HostConfig, network: &NetworkMode) -> Result<(), InvalidSettings> {
     if matches!(network, NetworkMode::Container(_)) {
         return network::check_joined(config, host);
     }
-    let is_in_bridge = *network == NetworkMode::BRIDGE;
+    let is_in_bridge = network.has_addresses();
     if is_in_bridge {
         ports::ports(config, host)?;
-        network::hardware_address(config, places)?;
-        if host.links.as_ref().is_some_and(|links| !links.is_empty()) {
-            return Err(InvalidSettings::new("links are not offered by this node"));
-        }
     }
     // Its address is not known yet, and is no reason to refuse anything.
     let somewhere = files::Position {
-        address: Ipv4Addr::UNSPECIFIED,
-        gateway: Ipv4Addr::UNSPECIFIED,
+        addresses: vec![Ipv4Addr::UNSPECIFIED],
+        gateway: Some(Ipv4Addr::UNSPECIFIED),
         names: config.hostname.clone(),
     };
-    files::hosts(host, network, is_in_bridge.then_some(&somewhere), &files::HostFiles::default()).map(drop)
+    files::hosts(host, network, is_in_bridge.then_some(&somewhere), "").map(drop)
 }
 
 fn check_config(config: &ContainerConfig) -> Result<(), InvalidSettings> {
@@ -214,7 +199,7 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut ContainerConfig, &mut HostConfig)) -> String {
         let (mut config, mut host) = (ContainerConfig::default(), host());
         change(&mut config, &mut host);
-        check(&config, &host, None, 2).expect_err("it is to be refused").to_string()
+        check(&config, &host, 2).expect_err("it is to be refused").to_string()
     }
 
     #[test]
@@ -272,7 +257,7 @@ mod tests {
         let mut host = host();
         host.port_bindings.insert("80/tcp".to_owned(), None);
 
-        let warnings = check(&ContainerConfig::default(), &host, None, 2).expect("it can be had");
+        let warnings = check(&ContainerConfig::default(), &host, 2).expect("it can be had");
 
         assert_eq!(warnings, ["Published ports are discarded when using host network mode"]);
     }

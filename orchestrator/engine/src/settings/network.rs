@@ -1,8 +1,6 @@
-//! Which network a container is in, and what it asks of its place there.
+//! Which network a container is in.
 
 use model::NodeNetwork;
-use network::HardwareAddress;
-use serde_json::Value;
 
 use super::InvalidSettings;
 use crate::config::{ContainerConfig, HostConfig};
@@ -19,6 +17,8 @@ pub enum NetworkMode {
     Node(NodeNetwork),
     /// Another container's, named by its id, its name or the beginning of its id.
     Container(String),
+    /// One that an operator made, named by its id, its name or the beginning of its id.
+    Local(String),
 }
 
 impl NetworkMode {
@@ -29,7 +29,7 @@ impl NetworkMode {
     /// None but the loopback.
     pub const NONE: Self = Self::Node(NodeNetwork::None);
 
-    /// What the settings ask for. Refused where the node does not offer it.
+    /// What the settings ask for, whether or not there is such a network.
     pub fn of(config: &ContainerConfig, host: &HostConfig) -> Result<Self, InvalidSettings> {
         if config.network_disabled {
             return Ok(Self::NONE);
@@ -45,60 +45,22 @@ impl NetworkMode {
             return Ok(Self::Container(other.to_owned()));
         }
         let known = NodeNetwork::find(mode).filter(|network| network.name() == mode || mode.len() >= SHORT_ID);
-        known.map(Self::Node).ok_or_else(|| not_found(mode))
+        Ok(known.map_or_else(|| Self::Local(mode.to_owned()), Self::Node))
     }
 
-    /// As `HostConfig` has it: `bridge`, `host`, `none`, `container:…`.
+    /// Whether a container of this mode has addresses of its own.
+    pub(crate) fn has_addresses(&self) -> bool {
+        matches!(self, Self::Node(NodeNetwork::Bridge) | Self::Local(_))
+    }
+
+    /// As `HostConfig` has it: `bridge`, `host`, `none`, `container:…`, the name of a network.
     pub fn name(&self) -> String {
         match self {
             Self::Node(network) => network.name().to_owned(),
             Self::Container(other) => format!("{CONTAINER}{other}"),
+            Self::Local(name) => name.clone(),
         }
     }
-}
-
-fn not_found(network: &str) -> InvalidSettings {
-    InvalidSettings(format!("network {network} not found: this node offers `bridge`, `host` and `none`"))
-}
-
-/// The hardware address that a container asks for in the bridge. What only networks of an operator's own offer is
-/// refused in Docker's words.
-pub(crate) fn hardware_address(
-    config: &ContainerConfig,
-    places: Option<&Value>,
-) -> Result<Option<HardwareAddress>, InvalidSettings> {
-    let mut wanted = config.mac_address.as_str();
-    let places = places.and_then(|places| places.get("EndpointsConfig")).and_then(Value::as_object);
-    for (network, place) in places.into_iter().flatten() {
-        let is_bridge = network == "default" || NodeNetwork::find(network) == Some(NodeNetwork::Bridge);
-        if !is_bridge {
-            if NodeNetwork::find(network).is_some() {
-                continue;
-            }
-            return Err(not_found(network));
-        }
-        let addresses = place.get("IPAMConfig").and_then(Value::as_object);
-        let has_address =
-            |key: &str| addresses.and_then(|asked| asked.get(key)).and_then(Value::as_str).is_some_and(has_text);
-        if has_address("IPv4Address") || has_address("IPv6Address") {
-            return Err(InvalidSettings::new("user specified IP address is supported on user defined networks only"));
-        }
-        let aliases = place.get("Aliases").and_then(Value::as_array);
-        if aliases.is_some_and(|aliases| !aliases.is_empty()) {
-            let words = "network-scoped alias is supported only for containers in user defined networks";
-            return Err(InvalidSettings::new(words));
-        }
-        let address = place.get("MacAddress").and_then(Value::as_str).unwrap_or_default();
-        if has_text(address) {
-            wanted = address;
-        }
-    }
-    let wanted = Some(wanted).filter(|wanted| has_text(wanted)).map(str::parse).transpose();
-    wanted.map_err(|error: network::InvalidHardwareAddress| InvalidSettings(error.to_string()))
-}
-
-fn has_text(text: &str) -> bool {
-    !text.is_empty()
 }
 
 /// Refuses what a container cannot have that is in another one's network.
@@ -122,8 +84,6 @@ pub(crate) fn check_joined(config: &ContainerConfig, host: &HostConfig) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn check(mode: &str, expected: Result<NetworkMode, &str>) {
@@ -146,26 +106,7 @@ mod tests {
         check("container:web", Ok(NetworkMode::Container("web".to_owned())));
         check("container:", Err("invalid container format container:<name|id>"));
         for mode in ["web", "8"] {
-            check(mode, Err(&format!("network {mode} not found: this node offers `bridge`, `host` and `none`")));
+            check(mode, Ok(NetworkMode::Local(mode.to_owned())));
         }
-    }
-
-    #[test]
-    fn a_place_in_the_bridge_has_no_name_and_no_address_of_ones_own_choice() {
-        let place = |place: Value| {
-            let places = json!({"EndpointsConfig": {"default": place}});
-            hardware_address(&ContainerConfig::default(), Some(&places)).map_err(|error| error.to_string())
-        };
-
-        assert_eq!(place(json!({"IPAMConfig": null, "Aliases": null})), Ok(None));
-        assert_eq!(place(json!({"MacAddress": "02:00:00:00:00:07"})), Ok(Some(HardwareAddress([2, 0, 0, 0, 0, 7]))));
-        assert_eq!(place(json!({"MacAddress": "7"})), Err("invalid MAC address: 7".to_owned()));
-        assert_eq!(
-            place(json!({"IPAMConfig": {"IPv4Address": "172.17.0.9"}})),
-            Err("user specified IP address is supported on user defined networks only".to_owned())
-        );
-        assert!(place(json!({"Aliases": ["db"]})).is_err());
-        let other = json!({"EndpointsConfig": {"web": {}}});
-        assert!(hardware_address(&ContainerConfig::default(), Some(&other)).is_err());
     }
 }

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{
-    ContainerConfig, ContainerSettings, ContainerState, Containers, CreateRequest, EventLog, EventReceiver, HostConfig,
-    NodeFacts, WaitCondition,
+    ContainerConfig, ContainerSettings, ContainerState, Containers, CreateRequest, EventLog, EventReceiver, ExecConfig,
+    HostConfig, NodeFacts, WaitCondition,
 };
 use futures_util::stream;
 use image::{Digest, UnpackLimits};
 use links::cgroup::ControlGroup;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use runtime::{LogQuery, Runtime, State};
+use runtime::{LogQuery, Output, Runtime, State};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -27,8 +27,7 @@ pub(crate) const IMAGE: &str = "busybox:test";
 /// Where Debian's `busybox-static` puts its program.
 const BUSYBOX: &str = "/usr/bin/busybox";
 /// What of it the tests call by name.
-const TOOLS: &str =
-    "sh cat echo sleep true false id ls hostname env pwd touch printf stat grep kill ps mount trap mkdir ip nc";
+const TOOLS: &str = "sh cat echo sleep true false id ls hostname env pwd touch printf stat grep kill ps mount trap mkdir ip nc nslookup";
 
 /// An engine of a test's own.
 pub(crate) struct Lab {
@@ -142,6 +141,22 @@ impl Lab {
         let text = self.log(&id).await;
         self.containers().remove(&id, false, true).await.unwrap();
         (code, text)
+    }
+
+    /// Runs a script in a container that runs: how it ended, and what it wrote.
+    pub(crate) async fn exec(&self, name: &str, script: &str) -> (i32, String) {
+        let cmd = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let config = ExecConfig { cmd, attach_stdout: true, attach_stderr: true, ..ExecConfig::default() };
+        let exec = self.containers().exec_create(name, config).unwrap();
+        let mut stream = self.containers().exec_start(&exec, None).await.unwrap();
+        let mut text = Vec::new();
+        loop {
+            match tokio::time::timeout(LIMIT, stream.output.recv()).await.expect("it ends") {
+                Some(Output::Bytes(_, bytes)) => text.extend(bytes),
+                Some(Output::Exited(exit)) => return (exit.code, String::from_utf8(text).unwrap()),
+                None => panic!("the end is missing"),
+            }
+        }
     }
 
     pub(crate) async fn wait(&self, name: &str) -> i32 {

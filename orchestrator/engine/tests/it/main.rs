@@ -6,6 +6,7 @@
 mod exec;
 mod lab;
 mod life;
+mod local_networks;
 mod network;
 mod reopen;
 mod settings;

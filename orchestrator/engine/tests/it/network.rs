@@ -11,9 +11,9 @@ use tests::isolated;
 
 use crate::lab::{LIMIT, Lab, script};
 
-/// Runs a test on a host of its own.
-fn on_a_host(name: &str, test: impl AsyncFnOnce(Lab)) {
-    isolated(&format!("network::{name}"), || {
+/// Runs a test, by its full name, on a host of its own.
+pub(crate) fn on_a_host(name: &str, test: impl AsyncFnOnce(Lab)) {
+    isolated(name, || {
         let mut connection = Connection::open().unwrap();
         let loopback = connection.link("lo").unwrap().unwrap();
         connection.set_up(loopback.index).unwrap();
@@ -61,7 +61,7 @@ fn try_ask(port: u16) -> Option<String> {
 }
 
 fn endpoint(lab: &Lab, name: &str) -> Option<Endpoint> {
-    lab.containers().find(name).unwrap().state.endpoint
+    lab.containers().find(name).unwrap().state.endpoints.into_values().next()
 }
 
 /// The links that containers have at the bridge.
@@ -74,7 +74,7 @@ fn plugged() -> usize {
 
 #[test]
 fn a_container_is_in_the_bridge_unless_it_says_otherwise() {
-    on_a_host("a_container_is_in_the_bridge_unless_it_says_otherwise", async |lab| {
+    on_a_host("network::a_container_is_in_the_bridge_unless_it_says_otherwise", async |lab| {
         let mut request = bridged(
             "ip -4 -o addr show eth0; ip route; ip -o link show lo; cat /etc/hosts /etc/hostname /etc/resolv.conf; ip -6 addr",
         );
@@ -100,7 +100,7 @@ fn a_container_is_in_the_bridge_unless_it_says_otherwise() {
 
 #[test]
 fn a_published_port_is_reached_and_nobody_else_gets_it() {
-    on_a_host("a_published_port_is_reached_and_nobody_else_gets_it", async |lab| {
+    on_a_host("network::a_published_port_is_reached_and_nobody_else_gets_it", async |lab| {
         lab.run("one", server("first", "8080")).await;
         lab.create("two", server("second", "8080")).await;
 
@@ -113,7 +113,7 @@ fn a_published_port_is_reached_and_nobody_else_gets_it() {
             "failed to set up container networking: driver failed programming external connectivity on endpoint two (";
         assert!(refused.starts_with(words), "{refused}");
         assert!(refused.ends_with("): Bind for 0.0.0.0:8080 failed: port is already allocated"), "{refused}");
-        assert_eq!((of_two.status, of_two.exit_code, of_two.endpoint), (ContainerStatus::Created, 128, None));
+        assert_eq!((of_two.status, of_two.exit_code, of_two.endpoints.len()), (ContainerStatus::Created, 128, 0));
         lab.containers().remove("one", true, true).await.unwrap();
         assert!(lab.containers().start("two").await.unwrap());
         assert_eq!(ask(8080).await, "second\n");
@@ -126,28 +126,31 @@ fn a_published_port_is_reached_and_nobody_else_gets_it() {
 
 #[test]
 fn an_engine_that_comes_back_finds_its_containers_reached_at_the_same_addresses() {
-    on_a_host("an_engine_that_comes_back_finds_its_containers_reached_at_the_same_addresses", async |mut lab| {
-        lab.run("one", server("first", "8080")).await;
-        let before = endpoint(&lab, "one");
+    on_a_host(
+        "network::an_engine_that_comes_back_finds_its_containers_reached_at_the_same_addresses",
+        async |mut lab| {
+            lab.run("one", server("first", "8080")).await;
+            let before = endpoint(&lab, "one");
 
-        lab.close().await;
-        let meanwhile = ask(8080).await;
-        lab.open_again().await;
-        lab.run("two", server("second", "")).await;
+            lab.close().await;
+            let meanwhile = ask(8080).await;
+            lab.open_again().await;
+            lab.run("two", server("second", "")).await;
 
-        assert_eq!(meanwhile, "first\n");
-        assert_eq!((endpoint(&lab, "one"), ask(8080).await), (before, "first\n".to_owned()));
-        let two = endpoint(&lab, "two").unwrap();
-        assert_eq!(two.address.to_string(), "172.17.0.3");
-        assert_eq!(ask(two.ports[0].host_port).await, "second\n");
-        assert!(lab.containers().create(Some("three"), server("third", "8080")).await.is_ok());
-        assert!(lab.containers().start("three").await.is_err(), "the port is still its own");
-    });
+            assert_eq!(meanwhile, "first\n");
+            assert_eq!((endpoint(&lab, "one"), ask(8080).await), (before, "first\n".to_owned()));
+            let two = endpoint(&lab, "two").unwrap();
+            assert_eq!(two.address.to_string(), "172.17.0.3");
+            assert_eq!(ask(two.ports[0].host_port).await, "second\n");
+            assert!(lab.containers().create(Some("three"), server("third", "8080")).await.is_ok());
+            assert!(lab.containers().start("three").await.is_err(), "the port is still its own");
+        },
+    );
 }
 
 #[test]
 fn what_ended_while_nobody_looked_has_given_its_place_back() {
-    on_a_host("what_ended_while_nobody_looked_has_given_its_place_back", async |mut lab| {
+    on_a_host("network::what_ended_while_nobody_looked_has_given_its_place_back", async |mut lab| {
         let one = lab.run("one", server("first", "8080")).await;
         let joined = CreateRequest {
             host_config: HostConfig { network_mode: format!("container:{one}"), ..HostConfig::default() },
@@ -171,7 +174,7 @@ fn what_ended_while_nobody_looked_has_given_its_place_back() {
 
 #[test]
 fn a_container_joins_the_network_of_another_one() {
-    on_a_host("a_container_joins_the_network_of_another_one", async |lab| {
+    on_a_host("network::a_container_joins_the_network_of_another_one", async |lab| {
         let joining = |text: &str| CreateRequest {
             host_config: HostConfig { network_mode: "container:one".to_owned(), ..HostConfig::default() },
             ..script(text)
@@ -205,31 +208,34 @@ fn a_container_joins_the_network_of_another_one() {
 
 #[test]
 fn wherever_an_engine_ends_nothing_of_the_bridge_is_left_to_a_container_that_is_gone() {
-    on_a_host("wherever_an_engine_ends_nothing_of_the_bridge_is_left_to_a_container_that_is_gone", async |mut lab| {
-        for moment in 0..12_u64 {
-            let work = async {
-                let id = lab.run("one", server("first", "8080")).await;
-                lab.containers().remove(&id, true, true).await.unwrap();
-            };
-            let _ = tokio::time::timeout(Duration::from_millis(moment * 10), work).await;
+    on_a_host(
+        "network::wherever_an_engine_ends_nothing_of_the_bridge_is_left_to_a_container_that_is_gone",
+        async |mut lab| {
+            for moment in 0..12_u64 {
+                let work = async {
+                    let id = lab.run("one", server("first", "8080")).await;
+                    lab.containers().remove(&id, true, true).await.unwrap();
+                };
+                let _ = tokio::time::timeout(Duration::from_millis(moment * 10), work).await;
 
-            lab.reopen().await;
+                lab.reopen().await;
 
-            for view in lab.containers().list() {
-                let is_in = view.state.endpoint.is_some();
-                assert_eq!(is_in, view.state.status == ContainerStatus::Running, "{view:?}");
-                lab.containers().remove(&view.record.id, true, true).await.unwrap();
+                for view in lab.containers().list() {
+                    let is_in = !view.state.endpoints.is_empty();
+                    assert_eq!(is_in, view.state.status == ContainerStatus::Running, "{view:?}");
+                    lab.containers().remove(&view.record.id, true, true).await.unwrap();
+                }
+                assert_eq!((plugged(), lab.left()), (0, (0, Vec::new(), 0)), "after {moment}");
             }
-            assert_eq!((plugged(), lab.left()), (0, (0, Vec::new(), 0)), "after {moment}");
-        }
-        lab.run("last", server("last", "8080")).await;
-        assert_eq!(endpoint(&lab, "last").unwrap().address.to_string(), "172.17.0.2");
-    });
+            lab.run("last", server("last", "8080")).await;
+            assert_eq!(endpoint(&lab, "last").unwrap().address.to_string(), "172.17.0.2");
+        },
+    );
 }
 
 #[test]
 fn fifty_containers_at_once_have_an_address_each() {
-    on_a_host("fifty_containers_at_once_have_an_address_each", async |lab| {
+    on_a_host("network::fifty_containers_at_once_have_an_address_each", async |lab| {
         let mut ids = Vec::new();
         for number in 0..50 {
             ids.push(lab.create(&format!("one-{number}"), bridged("exec sleep 1000")).await);

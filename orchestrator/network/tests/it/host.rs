@@ -1,15 +1,17 @@
 //! A host with somebody outside, and containers, which here are a process each.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::ops::RangeInclusive;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use links::route::{Connection, VethPair};
 use links::{Process, namespace};
-use network::{Bridge, BridgeSettings, Endpoint, EndpointRequest, PortRequest, Protocol};
+use network::{Addresses, Bridge, BridgeSettings, Endpoint, EndpointRequest, PortRequest, Protocol, Subnet};
 use tempfile::TempDir;
 
 /// Between two namespaces of one machine a packet takes microseconds; what has not come by then was dropped.
@@ -87,12 +89,13 @@ impl Host {
         Self { outside, folder: tempfile::tempdir().unwrap() }
     }
 
-    pub(crate) fn settings(&self) -> BridgeSettings {
-        BridgeSettings { owner: "engine-1".to_owned(), folder: self.folder.path().to_owned() }
+    /// What bridges of an engine share.
+    pub(crate) fn of(&self, engine: &str) -> Arc<network::Host> {
+        Arc::new(network::Host::new(engine.to_owned(), self.folder.path().to_owned()))
     }
 
     pub(crate) fn bridge(&self) -> Bridge {
-        Bridge::new(self.settings())
+        Bridge::new(self.of("engine-1"), BridgeSettings::of_node())
     }
 }
 
@@ -104,7 +107,28 @@ pub(crate) fn port(protocol: Protocol, target_port: u16, host_address: &str, hos
 
 /// What a container with these ports asks for.
 pub(crate) fn request(name: &str, ports: Vec<PortRequest>) -> EndpointRequest {
-    EndpointRequest { id: format!("endpoint-of-{name}"), name: name.to_owned(), hardware_address: None, ports }
+    EndpointRequest {
+        id: format!("{name}-endpoint-of-it"),
+        name: name.to_owned(),
+        hardware_address: None,
+        address: None,
+        ports,
+        link: "eth0".to_owned(),
+        leads_out: true,
+    }
+}
+
+/// A network by this name with the addresses of `10.<number>.0.0/24`.
+pub(crate) fn network(name: &str, number: u8) -> BridgeSettings {
+    let subnet = Subnet { gateway: [10, number, 0, 1].into(), prefix_length: 24 };
+    BridgeSettings {
+        network: name.to_owned(),
+        link: format!("sw-{name}"),
+        addresses: Some(Addresses { subnet, range: None, auxiliary: BTreeSet::new() }),
+        is_internal: false,
+        masquerades: true,
+        longest_packet: None,
+    }
 }
 
 impl Container {
@@ -112,7 +136,7 @@ impl Container {
     pub(crate) fn join(bridge: &Bridge, letter: char, ports: Vec<PortRequest>) -> Self {
         let id = letter.to_string().repeat(64);
         let place = Place::new();
-        let endpoint = bridge.reserve(&id, &request(&letter.to_string(), ports)).unwrap();
+        let endpoint = bridge.reserve(&id, &request(&letter.to_string().repeat(11), ports)).unwrap();
         bridge.connect(&id, &place.process).unwrap();
         Self { id, place, endpoint }
     }

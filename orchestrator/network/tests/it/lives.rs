@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread;
 
 use links::nft::{self, Family};
 use links::route::Connection;
 use links::sysctl;
 use network::Protocol::{Tcp, Udp};
-use network::{BRIDGE, Bridge, NetworkError};
+use network::{BRIDGE, Bridge, BridgeSettings, NetworkError};
 use tests::isolated;
 
 use crate::host::{Container, HERE, Host, OUTSIDE, Place, ask, port, request, serve};
@@ -44,7 +45,7 @@ fn a_port_that_is_taken_is_refused_and_free_once_it_is_given_back() {
 
         assert_eq!(
             of_container,
-            "driver failed programming external connectivity on endpoint b (endpoint-of-b): Bind for 0.0.0.0:8080 \
+            "driver failed programming external connectivity on endpoint b (b-endpoint-of-it): Bind for 0.0.0.0:8080 \
              failed: port is already allocated"
         );
         assert!(
@@ -147,8 +148,8 @@ fn a_host_without_containers_is_left_alone_and_removal_leaves_it_as_it_was() {
         let web = Container::join(&bridge, 'a', vec![port(Tcp, 80, "0.0.0.0", 8080)]);
         assert_eq!(sysctl::read(sysctl::IPV4_FORWARDING).unwrap(), "1");
         drop(web);
-        network::remove(&host.settings()).unwrap();
-        network::remove(&host.settings()).unwrap();
+        network::remove(&host.of("engine-1")).unwrap();
+        network::remove(&host.of("engine-1")).unwrap();
 
         assert_eq!((links().len(), tables().len(), host.folder.path().read_dir().unwrap().count()), (0, 0, 0));
         assert_eq!(sysctl::forwarding().unwrap(), before);
@@ -161,12 +162,11 @@ fn a_bridge_of_another_engine_is_left_alone_while_something_is_in_it() {
         let host = Host::new();
         let theirs = host.bridge();
         let web = Container::join(&theirs, 'a', Vec::new());
-        let mut settings = host.settings();
-        settings.owner = "engine-2".to_owned();
-        let ours = Bridge::new(settings.clone());
+        let engine = host.of("engine-2");
+        let ours = Bridge::new(Arc::clone(&engine), BridgeSettings::of_node());
 
         let refused = ours.reserve("b", &request("b", Vec::new())).unwrap_err();
-        network::remove(&settings).unwrap();
+        network::remove(&engine).unwrap();
         ours.adopt(Vec::new()).unwrap();
 
         assert!(matches!(refused, NetworkError::Foreign(_)), "{refused}");

@@ -7,3 +7,4 @@
 mod host;
 mod lives;
 mod reaches;
+mod several;

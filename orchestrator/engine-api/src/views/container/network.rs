@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{ContainerRecord, ContainerView, Endpoint, NetworkMode, PublishedPort};
+use engine::{Attachment, ContainerRecord, ContainerView, Endpoint, NetworkMode, PublishedPort};
 use model::NodeNetwork;
 use serde::Serialize;
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub(super) struct NetworkSettingsView {
     #[serde(flatten)]
     default: AddressesView,
     #[serde(rename = "Networks")]
-    networks: BTreeMap<&'static str, EndpointView>,
+    networks: BTreeMap<String, EndpointView>,
 }
 
 /// A port of the host, as Docker's `PortBinding`.
@@ -46,21 +46,28 @@ struct BindingView {
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct EndpointView {
     #[serde(rename = "IPAMConfig")]
-    asked_addresses: Option<Value>,
+    asked_addresses: Option<AskedView>,
     #[serde(rename = "Links")]
     links: Option<Vec<String>>,
     #[serde(rename = "Aliases")]
     aliases: Option<Vec<String>>,
     #[serde(rename = "DriverOpts")]
-    driver_options: Option<Value>,
+    driver_options: Option<BTreeMap<String, String>>,
     #[serde(rename = "GwPriority")]
     gateway_priority: i64,
     #[serde(rename = "NetworkID")]
-    network_id: &'static str,
+    network_id: String,
     #[serde(flatten)]
     addresses: AddressesView,
     #[serde(rename = "DNSNames")]
     dns_names: Option<Vec<String>>,
+}
+
+/// The addresses that were asked for: Docker's `EndpointIPAMConfig`.
+#[derive(Debug, Clone, Default, Serialize)]
+struct AskedView {
+    #[serde(rename = "IPv4Address", skip_serializing_if = "Option::is_none")]
+    ipv4: Option<String>,
 }
 
 /// The addresses of a place in a network. Empty in a network that gives none.
@@ -110,11 +117,17 @@ pub(super) struct PortView {
     kind: String,
 }
 
-/// The network of the node that a container is in; `None` where it is in another container's.
-pub(crate) fn network_of(record: &ContainerRecord) -> Option<NodeNetwork> {
+/// The networks that a container is in, or is to be in once it runs: ids and names. None where it is in another
+/// container's.
+pub(crate) fn networks_of(record: &ContainerRecord) -> Vec<(String, String)> {
     match NetworkMode::of(&record.config, &record.host_config) {
-        Ok(NetworkMode::Node(network)) => Some(network),
-        Ok(NetworkMode::Container(_)) | Err(_) => None,
+        Ok(NetworkMode::Node(network @ (NodeNetwork::Host | NodeNetwork::None))) => {
+            vec![(network.id().to_owned(), network.name().to_owned())]
+        }
+        Ok(NetworkMode::Node(NodeNetwork::Bridge) | NetworkMode::Local(_)) => {
+            record.attachments().iter().map(|one| (one.network.clone(), one.name.clone())).collect()
+        }
+        Ok(NetworkMode::Container(_)) | Err(_) => Vec::new(),
     }
 }
 
@@ -126,14 +139,39 @@ pub(super) fn mode(record: &ContainerRecord) -> String {
     }
 }
 
-/// The places of a container in its networks.
-pub(super) fn endpoints(view: &ContainerView) -> BTreeMap<&'static str, EndpointView> {
-    let addresses = view.state.endpoint.as_ref().map(AddressesView::from).unwrap_or_default();
-    let place = |network: NodeNetwork| {
-        let addresses = if network == NodeNetwork::Bridge { addresses } else { AddressesView::default() };
-        (network.name(), EndpointView { network_id: network.id(), addresses, ..EndpointView::default() })
+/// The places of a container in its networks, by their names.
+pub(super) fn endpoints(view: &ContainerView) -> BTreeMap<String, EndpointView> {
+    let attachments = view.record.attachments();
+    let place = |(id, name): (String, String)| {
+        let attachment = attachments.iter().find(|attachment| attachment.network == id).cloned().unwrap_or_default();
+        let addresses = view.state.endpoints.get(&id).map(AddressesView::from);
+        let mac_address = attachment.hardware_address.map(|address| address.to_string()).unwrap_or_default();
+        let some = |names: Vec<String>| Some(names).filter(|names| !names.is_empty());
+        let is_of_node = NodeNetwork::find(&id).is_some();
+        let shown = EndpointView {
+            asked_addresses: attachment.address.map(|address| AskedView { ipv4: Some(address.to_string()) }),
+            links: some(attachment.links.clone()),
+            dns_names: if is_of_node { None } else { Some(dns_names(&view.record, &attachment)) },
+            aliases: some(attachment.aliases),
+            driver_options: Some(attachment.driver_options).filter(|options| !options.is_empty()),
+            gateway_priority: attachment.gateway_priority,
+            network_id: id,
+            addresses: addresses.unwrap_or_else(|| AddressesView { mac_address, ..AddressesView::default() }),
+        };
+        (name, shown)
     };
-    network_of(&view.record).map(place).into_iter().collect()
+    networks_of(&view.record).into_iter().map(place).collect()
+}
+
+/// The names by which others in a network find a container.
+fn dns_names(record: &ContainerRecord, attachment: &Attachment) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in attachment.dns_names(record) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// All that is known of a container's networks.
@@ -148,17 +186,19 @@ pub(super) fn settings(view: &ContainerView) -> NetworkSettingsView {
         link_local_prefix_length: 0,
         secondary_addresses: None,
         secondary_ipv6_addresses: None,
-        default: view.state.endpoint.as_ref().map(AddressesView::from).unwrap_or_default(),
+        default: view.state.endpoints.get(NodeNetwork::Bridge.id()).map(AddressesView::from).unwrap_or_default(),
         networks: endpoints(view),
     }
 }
 
-/// The ports of a container that is in the bridge, by `80/tcp`; those that are not published lead nowhere.
+/// The ports of a container that is in networks, by `80/tcp`; those that are not published lead nowhere.
 fn bindings(view: &ContainerView) -> BTreeMap<String, Option<Vec<BindingView>>> {
-    let Some(endpoint) = &view.state.endpoint else { return BTreeMap::new() };
+    if view.state.endpoints.is_empty() {
+        return BTreeMap::new();
+    }
     let exposed = view.record.config.exposed_ports.keys().map(|port| (port.clone(), None));
     let mut bindings: BTreeMap<String, Option<Vec<BindingView>>> = exposed.collect();
-    for port in &endpoint.ports {
+    for port in view.state.ports() {
         let binding = BindingView { host_ip: port.host_address.to_string(), host_port: port.host_port.to_string() };
         bindings.entry(name_of(port)).or_default().get_or_insert_default().push(binding);
     }
@@ -167,14 +207,16 @@ fn bindings(view: &ContainerView) -> BTreeMap<String, Option<Vec<BindingView>>> 
 
 /// The same, as a list shows them.
 pub(super) fn ports(view: &ContainerView) -> Vec<PortView> {
-    let Some(endpoint) = &view.state.endpoint else { return Vec::new() };
-    let published: BTreeSet<String> = endpoint.ports.iter().map(name_of).collect();
+    if view.state.endpoints.is_empty() {
+        return Vec::new();
+    }
+    let published: BTreeSet<String> = view.state.ports().map(name_of).collect();
     let exposed = view.record.config.exposed_ports.keys().filter(|port| !published.contains(*port));
     let unpublished = exposed.filter_map(|port| {
         let (number, protocol) = port.split_once('/')?;
         Some(PortView { ip: None, private_port: number.parse().ok()?, public_port: None, kind: protocol.to_owned() })
     });
-    let lead_there = endpoint.ports.iter().map(|port| PortView {
+    let lead_there = view.state.ports().map(|port| PortView {
         ip: Some(port.host_address.to_string()),
         private_port: port.target_port,
         public_port: Some(port.host_port),
@@ -204,7 +246,8 @@ mod tests {
             "mounts": [], "hold": {"holder": "a".repeat(64), "image": digest, "chain_id": null},
         });
         let record: ContainerRecord = serde_json::from_value(record).unwrap();
-        ContainerView { record: record.into(), state: ContainerState { endpoint, ..ContainerState::default() } }
+        let endpoints = endpoint.map(|endpoint| (NodeNetwork::Bridge.id().to_owned(), endpoint)).into_iter().collect();
+        ContainerView { record: record.into(), state: ContainerState { endpoints, ..ContainerState::default() } }
     }
 
     fn endpoint() -> Endpoint {
@@ -216,6 +259,8 @@ mod tests {
             gateway: Ipv4Addr::new(172, 17, 0, 1),
             hardware_address: HardwareAddress([2, 0, 0, 0, 0, 7]),
             ports: vec![PublishedPort { target_port: 80, protocol: Protocol::Tcp, host_address, host_port: 8080 }],
+            link: "eth0".to_owned(),
+            leads_out: true,
         }
     }
 

@@ -45,7 +45,7 @@ struct HostConfigView {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct NetworksView {
-    networks: BTreeMap<&'static str, EndpointView>,
+    networks: BTreeMap<String, EndpointView>,
 }
 
 /// What a line is made of.

@@ -30,7 +30,8 @@ async fn what_no_container_can_be_is_refused_in_dockers_words() {
     check("/HostConfig/Runtime", json!("kata"), 400, "unknown or invalid runtime name: kata").await;
     check("/HostConfig/LogConfig", json!({"Type": "syslog"}), 400, "logger: no log driver named 'syslog'").await;
     check("/HostConfig/Links", json!(["a:b"]), 501, "this engine does not link containers").await;
-    check("/NetworkingConfig", json!({"EndpointsConfig": {"web": {}}}), 501, "this engine does not connect").await;
+    let beside = "container cannot be connected to multiple networks";
+    check("/NetworkingConfig", json!({"EndpointsConfig": {"web": {}}}), 400, beside).await;
     check("/NetworkingConfig", json!(7), 400, "invalid JSON: ").await;
     assert_eq!(lab.send("GET", "/containers/json?all=1").await.json(), json!([]), "nothing is left of them");
 }

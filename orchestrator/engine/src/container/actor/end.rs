@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use links::Process;
 use runtime::{Container, Exit, Phase, RuntimeError};
 use tokio::time::Instant;
 
@@ -181,6 +182,11 @@ impl Actor {
                 self.hold_volumes().await;
                 self.live = Some(Live::new(&container, health, has_health.then_some(Duration::ZERO)));
                 self.container = Some(container);
+                let process = Process { pid: known.init.pid, started: known.init.started };
+                if let Err(error) = self.serve_names(process).await {
+                    let error = model::with_causes(&error);
+                    tracing::warn!(container = %self.cell.id, error, "a container has no name server any more");
+                }
                 self.update(|state| {
                     (state.status, state.pid) = (status, known.init.pid);
                     state.started_at = known.started_at.or(state.started_at);

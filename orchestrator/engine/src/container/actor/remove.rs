@@ -31,6 +31,7 @@ impl Actor {
             state.removes_volumes |= with_volumes;
             state.is_stopped = true;
         });
+        self.leave_names();
         self.shared.runtime.discard(&self.cell.id).await?;
         self.container = None;
         self.disconnect().await;

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use runtime::{Bundle, Container, Phase, RuntimeError, StartFailure};
 
 use super::live::Live;
-use super::network::Joined;
+use super::network::{Joined, position};
 use super::{Actor, Next};
-use crate::container::{ContainerError, ContainerRecord, ContainerStatus, HealthState, populate};
+use crate::container::{Attachment, ContainerError, ContainerRecord, ContainerStatus, HealthState, populate};
 use crate::document::{FileFailure, blocking};
-use crate::settings::{self, HostFiles, MountKind, MountPoint, NetworkMode, Place, Position};
+use crate::settings::{self, MountKind, MountPoint, NetworkMode, Place, Position, Servers};
 use crate::volume::Volumes;
 
 impl Actor {
@@ -133,7 +133,7 @@ impl Actor {
         let folder = self.cell.folder.clone();
         let fills = !self.state.has_filled_volumes;
         let networking = self.find_networking(&record).await?;
-        let position = networking.position(&record);
+        let position = position(&record, &networking.endpoints);
         let work = {
             let (record, volumes) = (Arc::clone(&record), self.shared.volumes.clone());
             move || -> Result<Vec<MountPoint>, ContainerError> {
@@ -146,8 +146,8 @@ impl Actor {
         if fills {
             self.update(|state| state.has_filled_volumes = true);
         }
-        // Its program begins in the bridge.
-        let starts_at_once = starts_at_once && networking.endpoint.is_none();
+        // Its program begins in its networks.
+        let starts_at_once = starts_at_once && networking.endpoints.is_empty();
         let bundle = Bundle { starts_at_once, ..self.bundle(&record, &mounts, networking.joined.as_ref())? };
         let container = match self.shared.runtime.create(&bundle).await {
             // Left by an earlier try that nobody waited for.
@@ -158,7 +158,7 @@ impl Actor {
             outcome => outcome?,
         };
         self.container = Some(container.clone());
-        if networking.endpoint.is_some() {
+        if !networking.endpoints.is_empty() {
             self.connect(&container).await?;
         }
         Ok(container)
@@ -228,16 +228,10 @@ fn exit_code_of(error: &ContainerError) -> i32 {
 
 /// Writes the container's own files of `/etc`, from the host's as they are now.
 fn write_files(record: &ContainerRecord, folder: &Path, position: Option<&Position>) -> Result<(), ContainerError> {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let mut host = HostFiles { hosts: read("/etc/hosts"), resolv_conf: read("/etc/resolv.conf") };
     let network = NetworkMode::of(&record.config, &record.host_config)?;
-    if network == NetworkMode::BRIDGE && settings::is_stub(&host.resolv_conf) {
-        // systemd's resolver on the host asks these.
-        host.resolv_conf = read("/run/systemd/resolve/resolv.conf");
-    }
     let files = [
-        ("hosts", settings::hosts(&record.host_config, &network, position, &host)?),
-        ("resolv.conf", settings::resolv_conf(&record.host_config, &network, &host)?),
+        ("hosts", settings::hosts(&record.host_config, &network, position, &read("/etc/hosts"))?),
+        ("resolv.conf", resolv_conf(record)?),
         ("hostname", format!("{}\n", record.config.hostname)),
     ];
     for (name, text) in files {
@@ -245,6 +239,29 @@ fn write_files(record: &ContainerRecord, folder: &Path, position: Option<&Positi
         fs::write(&path, text).map_err(FileFailure::at("write", &path))?;
     }
     Ok(())
+}
+
+/// `/etc/resolv.conf` of a container, from the host's as it is now.
+pub(super) fn resolv_conf(record: &ContainerRecord) -> Result<String, ContainerError> {
+    let network = NetworkMode::of(&record.config, &record.host_config)?;
+    let servers = if record.attachments().iter().any(Attachment::has_names) {
+        Servers::Own
+    } else if network.has_addresses() {
+        Servers::Reached
+    } else {
+        Servers::Hosts
+    };
+    let mut hosts_own = read("/etc/resolv.conf");
+    if servers == Servers::Reached && settings::is_stub(&hosts_own) {
+        // systemd's resolver on the host asks these.
+        hosts_own = read("/run/systemd/resolve/resolv.conf");
+    }
+    Ok(settings::resolv_conf(&record.host_config, servers, &hosts_own)?)
+}
+
+/// A file of the host; empty where there is none.
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
 }
 
 /// The mounts with their sources: made where they may be, found where they must be, mounted where they lie elsewhere, and,

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use engine::{ContainerRecord, ContainerState, ContainerView, TASK_LABEL};
 use image::{Digest, Image};
 use jiff::Timestamp;
-use model::NodeNetwork;
 use regex_lite::{Regex, RegexBuilder};
 
 use super::ports::PortRange;
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::filters::Filters;
-use crate::views::container::network_of;
+use crate::views::container::networks_of;
 
 /// How large the program of a pattern may become, in bytes: some thousands of characters.
 const PATTERN_LIMIT: usize = 1 << 20;
@@ -115,10 +114,9 @@ impl<'a> Wanted<'a> {
     }
 
     fn is_in_this_network(&self, record: &ContainerRecord) -> bool {
-        let is_it = |network: NodeNetwork| {
-            self.filters.admits("network", network.name()) || self.filters.admits("network", network.id())
-        };
-        self.filters.is_open("network") || network_of(record).is_some_and(is_it)
+        let is_it =
+            |(id, name): &(String, String)| self.filters.admits("network", name) || self.filters.admits("network", id);
+        self.filters.is_open("network") || networks_of(record).iter().any(is_it)
     }
 }
 

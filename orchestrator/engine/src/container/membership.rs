@@ -1,0 +1,52 @@
+//! Networks as operators change them: made, joined by containers, left.
+
+use super::actor::Command;
+use super::{Attachment, ContainerError, Containers, EndpointSettings};
+use crate::local_network::{LocalNetwork, Network, NetworkRequest};
+use crate::settings::InvalidSettings;
+
+/// Docker's words for a network that nobody joins or leaves by hand.
+const HOSTS_OWN: &str = "container cannot be disconnected from host network or connected to host network";
+
+impl Containers {
+    /// Makes a network. On return it stands; a caller that goes away meanwhile has made it all the same.
+    pub async fn create_network(&self, request: NetworkRequest) -> Result<LocalNetwork, ContainerError> {
+        let networks = self.shared.networks.clone();
+        let id = self.shared.draw(crate::hex_id);
+        self.owned(async move { Ok(networks.create(id, request).await?) }).await
+    }
+
+    /// Puts a container into a network: at once where it runs, else from when it is started.
+    pub async fn join_network(
+        &self,
+        network: &str,
+        container: &str,
+        settings: &EndpointSettings,
+    ) -> Result<(), ContainerError> {
+        let network = self.shared.networks.find(network)?;
+        let cell = self.cell(container)?;
+        check(&network)?;
+        let attachment = Attachment::new(&network, settings)?;
+        cell.ask(|reply| Command::Join(Box::new(attachment), reply)).await
+    }
+
+    /// Takes a container out of a network: at once where it runs.
+    pub async fn leave_network(&self, network: &str, container: &str) -> Result<(), ContainerError> {
+        let network = self.shared.networks.find(network)?;
+        let cell = self.cell(container)?;
+        check(&network)?;
+        let (id, name) = (network.id().to_owned(), network.name().to_owned());
+        cell.ask(|reply| Command::Leave(id, name, reply)).await
+    }
+}
+
+fn check(network: &Network) -> Result<(), InvalidSettings> {
+    use model::NodeNetwork::{Bridge, Host, None};
+    match network {
+        Network::Node(Host) => Err(InvalidSettings::new(HOSTS_OWN)),
+        Network::Node(None) => {
+            Err(InvalidSettings::new(super::attachment::beside(&crate::settings::NetworkMode::NONE)))
+        }
+        Network::Node(Bridge) | Network::Local(_) => Ok(()),
+    }
+}
