@@ -129,11 +129,19 @@ impl Attachment {
         })
     }
 
-    /// The names by which others in the network find the container: its own, aliases, the beginning of its id.
+    /// The names by which others in the network find the container, each once: its own, aliases, the beginning of its id,
+    /// its host's.
     pub fn dns_names(&self, record: &ContainerRecord) -> Vec<String> {
-        let mut names = vec![record.name.clone()];
-        names.extend_from_slice(&self.aliases);
-        names.push(record.id.get(..SHORT_ID).unwrap_or(&record.id).to_owned());
+        let short_id = record.id.get(..SHORT_ID).unwrap_or(&record.id);
+        let aliases = self.aliases.iter().map(String::as_str);
+        // With the node's own name it is not the only one.
+        let hostname = Some(record.config.hostname.as_str()).filter(|_| record.host_config.uts_mode != "host");
+        let mut names: Vec<String> = Vec::new();
+        for name in [record.name.as_str()].into_iter().chain(aliases).chain([short_id]).chain(hostname) {
+            if !name.is_empty() && !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
         names
     }
 }

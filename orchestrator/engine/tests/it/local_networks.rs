@@ -166,6 +166,24 @@ fn a_container_joins_and_leaves_networks_while_it_runs() {
 }
 
 #[test]
+fn a_container_is_in_the_network_that_has_the_name_now() {
+    on_a_host("local_networks::a_container_is_in_the_network_that_has_the_name_now", async |lab| {
+        lab.containers().create_network(wanted("front")).await.unwrap();
+        lab.create("web", within("front", &json!({}), "exec sleep 1000")).await;
+        lab.containers().networks().remove("front").await.unwrap();
+
+        let missing = lab.containers().start("web").await.unwrap_err().to_string();
+        let again = lab.containers().create_network(wanted("front")).await.unwrap();
+        lab.containers().start("web").await.unwrap();
+
+        assert_eq!(missing, "network front not found");
+        let state = lab.containers().find("web").unwrap().state;
+        assert_eq!(state.endpoints.keys().collect::<Vec<_>>(), [&again.id]);
+        assert_eq!(found(&lab, "web", "web").await, ["172.18.0.2"]);
+    });
+}
+
+#[test]
 fn networks_outlive_the_engine_and_nobodys_bridges_do_not() {
     on_a_host("local_networks::networks_outlive_the_engine_and_nobodys_bridges_do_not", async |mut lab| {
         let front = lab.containers().create_network(wanted("front")).await.unwrap();

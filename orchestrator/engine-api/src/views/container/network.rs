@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{Attachment, ContainerRecord, ContainerView, Endpoint, NetworkMode, PublishedPort};
+use engine::{ContainerRecord, ContainerView, Endpoint, NetworkMode, PublishedPort};
 use model::NodeNetwork;
 use serde::Serialize;
 use serde_json::Value;
@@ -151,7 +151,7 @@ pub(super) fn endpoints(view: &ContainerView) -> BTreeMap<String, EndpointView> 
         let shown = EndpointView {
             asked_addresses: attachment.address.map(|address| AskedView { ipv4: Some(address.to_string()) }),
             links: some(attachment.links.clone()),
-            dns_names: if is_of_node { None } else { Some(dns_names(&view.record, &attachment)) },
+            dns_names: if is_of_node { None } else { Some(attachment.dns_names(&view.record)) },
             aliases: some(attachment.aliases),
             driver_options: Some(attachment.driver_options).filter(|options| !options.is_empty()),
             gateway_priority: attachment.gateway_priority,
@@ -161,17 +161,6 @@ pub(super) fn endpoints(view: &ContainerView) -> BTreeMap<String, EndpointView> 
         (name, shown)
     };
     networks_of(&view.record).into_iter().map(place).collect()
-}
-
-/// The names by which others in a network find a container.
-fn dns_names(record: &ContainerRecord, attachment: &Attachment) -> Vec<String> {
-    let mut names = Vec::new();
-    for name in attachment.dns_names(record) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
 }
 
 /// All that is known of a container's networks.
@@ -285,6 +274,33 @@ mod tests {
             ])
         );
         assert_eq!(mode(&view.record), "bridge");
+    }
+
+    #[test]
+    fn a_place_in_a_network_of_ones_own_shows_what_was_asked_for_also_before_it_is_had() {
+        let id = "f".repeat(64);
+        let mut view = view("front", None);
+        let attachment = json!({
+            "network": id, "name": "front", "aliases": ["app"], "links": ["db:base"], "address": "10.9.0.9",
+            "hardware_address": "02:00:00:00:00:07", "driver_options": {"a": "b"}, "gateway_priority": 3,
+        });
+        let mut record = serde_json::to_value(&*view.record).unwrap();
+        record["attachments"] = json!([attachment]);
+        record["config"]["Hostname"] = json!("shop");
+        view.record = serde_json::from_value::<ContainerRecord>(record).unwrap().into();
+
+        let waiting = serde_json::to_value(endpoints(&view)).unwrap();
+        view.state.endpoints = [(id.clone(), endpoint())].into();
+        let running = serde_json::to_value(endpoints(&view)).unwrap();
+
+        let place = &waiting["front"];
+        assert_eq!((&place["NetworkID"], &place["IPAddress"]), (&json!(id), &json!("")));
+        assert_eq!((&place["Aliases"], &place["Links"]), (&json!(["app"]), &json!(["db:base"])));
+        assert_eq!(place["IPAMConfig"], json!({"IPv4Address": "10.9.0.9"}));
+        assert_eq!((&place["MacAddress"], &place["GwPriority"]), (&json!("02:00:00:00:00:07"), &json!(3)));
+        assert_eq!(place["DNSNames"], json!(["web", "app", "aaaaaaaaaaaa", "shop"]));
+        assert_eq!(running["front"]["IPAddress"], "172.17.0.2");
+        assert_eq!(networks_of(&view.record), [(id, "front".to_owned())]);
     }
 
     #[test]

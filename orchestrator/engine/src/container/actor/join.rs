@@ -104,7 +104,12 @@ impl Actor {
         Ok(())
     }
 
-    fn keep_attachments(&self, record: &ContainerRecord, attachments: Vec<Attachment>) -> Result<(), ContainerError> {
+    /// Keeps in which networks it is to be.
+    pub(super) fn keep_attachments(
+        &self,
+        record: &ContainerRecord,
+        attachments: Vec<Attachment>,
+    ) -> Result<(), ContainerError> {
         let mut record = record.clone();
         record.attachments = Some(attachments);
         Ok(self.put_record(record)?)

@@ -67,14 +67,14 @@ impl Actor {
         if let NetworkMode::Container(other) = NetworkMode::of(&record.config, &record.host_config)? {
             return Ok(Networking { endpoints: BTreeMap::new(), joined: Some(self.find_joined(&other)?) });
         }
-        let attachments = record.attachments();
+        let attachments = self.find_networks(record)?;
         if attachments.is_empty() {
             return Ok(Networking::default());
         }
         let mut ports = settings::ports(&record.config, &record.host_config)?;
         let way_out = self.way_out(&attachments)?;
         let outcome = async {
-            for attachment in attachments.iter() {
+            for attachment in &attachments {
                 let leads_out = way_out.as_ref() == Some(&attachment.network);
                 let ports = if leads_out { std::mem::take(&mut ports) } else { Vec::new() };
                 self.reserve(attachment, ports, leads_out).await?;
@@ -88,6 +88,27 @@ impl Actor {
         outcome?;
         written?;
         Ok(Networking { endpoints: self.state.endpoints.clone(), joined: None })
+    }
+
+    /// Finds the networks that it is to be in. One that was made anew by the same name takes the place of the one before.
+    fn find_networks(&self, record: &ContainerRecord) -> Result<Vec<Attachment>, ContainerError> {
+        let mut attachments = record.attachments().into_owned();
+        let mut has_changed = false;
+        for attachment in &mut attachments {
+            if self.shared.networks.bridge_of(&attachment.network).is_some() {
+                continue;
+            }
+            let found = self.shared.networks.find(&attachment.name)?;
+            if found.name() != attachment.name {
+                return Err(LocalNetworkError::NoSuchNetwork(attachment.name.clone()).into());
+            }
+            found.id().clone_into(&mut attachment.network);
+            has_changed = true;
+        }
+        if has_changed {
+            self.keep_attachments(record, attachments.clone())?;
+        }
+        Ok(attachments)
     }
 
     /// Of the networks with a way out, the one that the container goes by.
