@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
+use model::NodeNetwork;
 use resolver::Names;
 
 use crate::local_network::{Entry, Networks};
@@ -50,9 +51,9 @@ impl Names for Asker {
 pub(super) fn enter_names(networks: &Networks, record: &ContainerRecord, state: &ContainerState) {
     for attachment in record.attachments().iter() {
         let Some(endpoint) = state.endpoints.get(&attachment.network) else { continue };
-        let lower = |names: Vec<String>| names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+        let lower = |names: Vec<String>| names.iter().map(|name| name.to_ascii_lowercase()).collect();
         let entry = Entry {
-            names: if attachment.has_names() { lower(attachment.dns_names(record)) } else { Vec::new() },
+            names: lower(attachment.dns_names(record)),
             address: endpoint.address,
             links: attachment.links.iter().map(|link| link_of(link)).collect(),
             leads_out: endpoint.leads_out,
@@ -61,15 +62,26 @@ pub(super) fn enter_names(networks: &Networks, record: &ContainerRecord, state: 
     }
 }
 
-/// Reads `container:name`; `container` alone is its name, too.
+/// The name that a link gives, and the one that it stands for.
 fn link_of(link: &str) -> (String, String) {
+    let (target, name) = linked(link);
+    (name.to_ascii_lowercase(), target.to_ascii_lowercase())
+}
+
+/// Reads `container:name`; `container` alone is its name, too.
+pub(super) fn linked(link: &str) -> (&str, &str) {
     let (target, name) = link.split_once(':').unwrap_or((link, link));
-    (name.to_ascii_lowercase(), target.trim_start_matches('/').to_ascii_lowercase())
+    (target.trim_start_matches('/'), name.trim_start_matches('/'))
 }
 
 impl Attachment {
-    /// Whether containers find one another by name in the network.
+    /// Whether the container finds others by name in the network: all of them, or those that it is linked to.
     pub(super) fn has_names(&self) -> bool {
-        model::NodeNetwork::find(&self.network).is_none()
+        !self.is_of_node() || !self.links.is_empty()
+    }
+
+    /// Whether it is in the node's own bridge.
+    pub fn is_of_node(&self) -> bool {
+        NodeNetwork::find(&self.network).is_some()
     }
 }

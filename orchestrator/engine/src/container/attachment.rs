@@ -19,9 +19,8 @@ const NAMES_LIMIT: usize = 256;
 
 /// How much of a container's id is a name of it.
 const SHORT_ID: usize = 12;
-/// Why a container of the node's own bridge has no links.
-const NO_LINKS: &str = "this engine does not link containers: in a network of your own (docker network create) they find \
-                        each other by their names";
+/// Why a container without addresses of its own has no links.
+const NO_LINKS: &str = "this engine does not link containers that have no network of their own";
 /// Why a container has no other addresses.
 const NO_OTHER_ADDRESSES: &str = "this engine gives no addresses of IPv6 and of a link alone";
 
@@ -95,9 +94,6 @@ impl Attachment {
                 }
                 if !aliases.is_empty() {
                     return refuse("network-scoped alias is supported only for containers in user defined networks");
-                }
-                if !links.is_empty() {
-                    return Err(not_offered(NO_LINKS));
                 }
                 false
             }
@@ -223,9 +219,6 @@ pub(super) fn plan(
         }
         let links = host.links.iter().flatten().filter(|link| !first.links.contains(link)).cloned();
         let links: Vec<String> = links.collect();
-        if !links.is_empty() && !matches!(mode, NetworkMode::Local(_)) {
-            return Err(not_offered(NO_LINKS));
-        }
         first.links.extend(links);
     }
     Ok(attachments)
@@ -254,7 +247,11 @@ fn refuse_beside(
             return Err(InvalidSettings::new(beside(mode)).into());
         }
         // What no network of the node has, these do not have either.
-        Attachment::new(&Network::Node(NodeNetwork::None), settings.as_ref().unwrap_or(&EndpointSettings::default()))?;
+        let none = EndpointSettings::default();
+        let place = Attachment::new(&Network::Node(NodeNetwork::None), settings.as_ref().unwrap_or(&none))?;
+        if !place.links.is_empty() {
+            return Err(not_offered(NO_LINKS));
+        }
     }
     let macs = asked.values().flatten().filter_map(|settings| settings.mac_address.as_ref());
     let has_mac = macs.chain([&config.mac_address]).any(|mac| !mac.is_empty());

@@ -9,9 +9,12 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::actor::Actor;
+use super::asker::linked;
 use super::cell::Cell;
 use super::registry::{self, Claim, Reservation};
-use super::{ContainerError, ContainerRecord, ContainerState, ContainerStatus, Containers, Shared, attachment};
+use super::{
+    Attachment, ContainerError, ContainerRecord, ContainerState, ContainerStatus, Containers, Shared, attachment,
+};
 use crate::config::{ContainerConfig, CreateRequest, HostConfig};
 use crate::document::{FileFailure, blocking};
 use crate::event::EventKind;
@@ -115,7 +118,8 @@ impl Shared {
         let mut config = settings::with_image(config, &image.config.config)?;
         self.name_host(&id, &mut config, &host_config)?;
         self.name_joined(&config, &mut host_config)?;
-        let attachments = attachment::plan(&config, &host_config, networking_config.as_ref(), &self.networks)?;
+        let mut attachments = attachment::plan(&config, &host_config, networking_config.as_ref(), &self.networks)?;
+        self.name_linked(&mut attachments)?;
         let warnings = settings::check(&config, &host_config, self.node.cpus)?;
         let shared_mounts = self.shared_mounts(&host_config)?;
         let mut mounts = settings::plan(&config, &host_config, &shared_mounts)?;
@@ -195,6 +199,20 @@ impl Shared {
         if config.hostname.is_empty() {
             let is_nodes = network == NetworkMode::HOST || host.uts_mode == "host";
             config.hostname = if is_nodes { self.node.hostname.clone() } else { id[..12].to_owned() };
+        }
+        Ok(())
+    }
+
+    /// Names the containers that one in the node's own bridge is linked to by the beginnings of their ids, which stay when
+    /// names change. Refused where one is not there.
+    fn name_linked(&self, attachments: &mut [Attachment]) -> Result<(), ContainerError> {
+        let of_node = attachments.iter_mut().filter(|attachment| attachment.is_of_node());
+        for link in of_node.flat_map(|attachment| &mut attachment.links) {
+            let (target, name) = linked(link);
+            let missing =
+                |error: ContainerError| InvalidSettings(format!("could not get container for {target}: {error}"));
+            let cell = self.registry.find(target).map_err(missing)?;
+            *link = format!("{}:{name}", &cell.id[..12]);
         }
         Ok(())
     }

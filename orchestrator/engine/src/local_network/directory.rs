@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use model::NodeNetwork;
+
 /// A container in a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its names there, its own first, in lower case. None in a network where nobody is found by name.
+    /// Its names there, its own first, in lower case.
     pub(crate) names: Vec<String>,
     /// Its address.
     pub(crate) address: Ipv4Addr,
@@ -31,6 +33,8 @@ pub(crate) struct Directory {
 struct Members {
     /// The network's name, in lower case.
     name: String,
+    /// Whether all in it find one another by name; else those alone who are linked.
+    has_names: bool,
     /// By the containers' ids.
     entries: BTreeMap<String, Entry>,
 }
@@ -39,18 +43,20 @@ impl Members {
     /// The addresses behind a name, as one of them sees it.
     fn addresses_of(&self, asker: &Entry, name: &str) -> Vec<IpAddr> {
         let linked = asker.links.iter().filter(|(link, _)| link == name).map(|(_, target)| target.as_str());
-        let wanted: BTreeSet<&str> = linked.chain([name]).collect();
+        let wanted: BTreeSet<&str> = linked.chain(Some(name).filter(|_| self.has_names)).collect();
         let is_wanted = |entry: &&Entry| entry.names.iter().any(|name| wanted.contains(name.as_str()));
         self.entries.values().filter(is_wanted).map(|entry| IpAddr::V4(entry.address)).collect()
     }
 }
 
 impl Directory {
-    /// Enters a container in a network, in place of what was known of it there.
+    /// Enters a container in the network of this id and name, in place of what was known of it there. In the node's own
+    /// bridge nobody finds another one by name, unless they are linked.
     pub(crate) fn enter(&self, network: &str, name: &str, container: &str, entry: Entry) {
         let mut networks = self.networks();
         let members = networks.entry(network.to_owned()).or_default();
         members.name = name.to_ascii_lowercase();
+        members.has_names = NodeNetwork::find(network).is_none();
         members.entries.insert(container.to_owned(), entry);
     }
 
@@ -79,7 +85,7 @@ impl Directory {
     /// The name of who has an address in one of a container's networks, with the network's.
     pub(crate) fn name_of(&self, asker: &str, address: IpAddr) -> Option<String> {
         let networks = self.networks();
-        let mut names = of(&networks, asker).filter_map(|(members, _)| {
+        let mut names = of(&networks, asker).filter(|(members, _)| members.has_names).filter_map(|(members, _)| {
             let mut entries = members.entries.values().filter(|entry| IpAddr::V4(entry.address) == address);
             Some(format!("{}.{}", entries.find_map(|entry| entry.names.first())?, members.name))
         });
@@ -110,15 +116,15 @@ mod tests {
         Entry { names, address: address.into(), links: Vec::new(), leads_out: true }
     }
 
-    /// `web` and `db` are in front, `db` and `store` in back, and `other` is in the network where nobody has a name.
+    /// `web` and `db` are in front, `db` and `store` in back, `web` and `other` in the node's own bridge.
     fn directory() -> Directory {
         let directory = Directory::default();
         directory.enter("f", "Front", "1", entry(&["web", "app"], [10, 7, 0, 2]));
         directory.enter("f", "Front", "2", entry(&["db", "app"], [10, 7, 0, 3]));
         directory.enter("b", "back", "2", entry(&["db"], [10, 8, 0, 2]));
         directory.enter("b", "back", "3", entry(&["store"], [10, 8, 0, 3]));
-        directory.enter("n", "bridge", "4", entry(&[], [172, 17, 0, 2]));
-        directory.enter("n", "bridge", "1", entry(&[], [172, 17, 0, 3]));
+        directory.enter(NodeNetwork::Bridge.id(), "bridge", "4", entry(&["other"], [172, 17, 0, 2]));
+        directory.enter(NodeNetwork::Bridge.id(), "bridge", "1", entry(&["web"], [172, 17, 0, 3]));
         directory
     }
 
@@ -139,6 +145,7 @@ mod tests {
         check("1", "store", &[]);
         check("2", "db", &[[10, 7, 0, 3], [10, 8, 0, 2]]);
         check("4", "web", &[]);
+        check("4", "web.bridge", &[]);
         check("5", "web", &[]);
         check("1", "", &[]);
         check("1", ".front", &[]);
@@ -150,7 +157,7 @@ mod tests {
 
         assert_eq!(directory.name_of("1", [10, 7, 0, 3].into()).as_deref(), Some("db.front"));
         assert_eq!(directory.name_of("1", [10, 8, 0, 3].into()), None);
-        assert_eq!(directory.name_of("1", [172, 17, 0, 2].into()), None, "it has no name there");
+        assert_eq!(directory.name_of("1", [172, 17, 0, 2].into()), None, "nobody has a name there");
     }
 
     #[test]
@@ -173,5 +180,10 @@ mod tests {
 
         assert_eq!(directory.addresses_of("1", "bar"), Some(vec![[10, 7, 0, 3].into()]));
         assert_eq!(directory.addresses_of("2", "bar"), None);
+        let links = vec![("bar".to_owned(), "other".to_owned())];
+        let linked = Entry { links, ..entry(&["web"], [172, 17, 0, 3]) };
+        directory.enter(NodeNetwork::Bridge.id(), "bridge", "1", linked);
+        let both = [[10, 7, 0, 3].into(), [172, 17, 0, 2].into()].to_vec();
+        assert_eq!(directory.addresses_of("1", "bar"), Some(both), "also in the node's own bridge");
     }
 }

@@ -279,6 +279,37 @@ fn containers_find_each_other_by_name_until_they_leave() {
 }
 
 #[test]
+fn a_container_in_the_nodes_own_bridge_finds_those_that_it_is_linked_to() {
+    on_a_host("local_networks::a_container_in_the_nodes_own_bridge_finds_those_that_it_is_linked_to", async |lab| {
+        let linked = |links: &[&str]| {
+            let mut request = within("bridge", &json!({}), "exec sleep 1000");
+            request.host_config.links = Some(links.iter().map(|link| (*link).to_owned()).collect());
+            request
+        };
+        lab.run("db", linked(&[])).await;
+        lab.run("far", linked(&[])).await;
+        lab.create("web", linked(&["db:base", "/db"])).await;
+        let missing = lab.containers().create(None, linked(&["nobody:x"])).await.unwrap_err().to_string();
+        lab.containers().start("web").await.unwrap();
+
+        assert_eq!(missing, "could not get container for nobody: No such container: nobody");
+        assert_eq!(found(&lab, "web", "base").await, ["172.17.0.2"]);
+        assert_eq!(found(&lab, "web", "db").await, ["172.17.0.2"]);
+        assert!(found(&lab, "web", "far").await.is_empty(), "it is not linked to it");
+        lab.containers().rename("db", "other").await.unwrap();
+        assert_eq!(found(&lab, "web", "base").await, ["172.17.0.2"]);
+        lab.containers().remove("other", true, true).await.unwrap();
+        assert!(found(&lab, "web", "base").await.is_empty());
+        lab.run("last", linked(&[])).await;
+        lab.create("next", linked(&["far:x"])).await;
+        lab.containers().kill("far", None).await.unwrap();
+        let stopped = lab.containers().start("next").await.unwrap_err().to_string();
+
+        assert_eq!(stopped, "Cannot link to a non running container: /far AS /next/x");
+    });
+}
+
+#[test]
 fn a_container_asks_its_own_name_server_once_it_is_in_a_network_with_names() {
     on_a_host("local_networks::a_container_asks_its_own_name_server_once_it_is_in_a_network_with_names", async |lab| {
         lab.containers().create_network(wanted("front")).await.unwrap();

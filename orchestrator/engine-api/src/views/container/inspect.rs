@@ -123,6 +123,12 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// A link as Docker shows it: `/target:/name/alias`.
+fn link_in_full(name: &str, link: &str) -> String {
+    let (target, alias) = link.split_once(':').unwrap_or((link, link));
+    format!("/{}:/{name}/{alias}", target.trim_start_matches('/'))
+}
+
 /// The settings with what they mean where they say nothing, as Docker shows them.
 fn in_full(record: &ContainerRecord, has_unified_cgroups: bool) -> HostConfig {
     let mut host = record.host_config.clone();
@@ -132,6 +138,7 @@ fn in_full(record: &ContainerRecord, has_unified_cgroups: bool) -> HostConfig {
         }
     };
     host.network_mode = network::mode(record);
+    host.links = host.links.map(|links| links.iter().map(|link| link_in_full(&record.name, link)).collect());
     default_to(&mut host.restart_policy.name, "no");
     default_to(&mut host.log_config.kind, LOG_DRIVER);
     default_to(&mut host.ipc_mode, "private");

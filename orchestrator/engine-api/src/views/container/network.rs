@@ -150,7 +150,7 @@ pub(super) fn endpoints(view: &ContainerView) -> BTreeMap<String, EndpointView> 
         let is_of_node = NodeNetwork::find(&id).is_some();
         let shown = EndpointView {
             asked_addresses: attachment.address.map(|address| AskedView { ipv4: Some(address.to_string()) }),
-            links: some(attachment.links.clone()),
+            links: if is_of_node { None } else { some(attachment.links.clone()) },
             dns_names: if is_of_node { None } else { Some(attachment.dns_names(&view.record)) },
             aliases: some(attachment.aliases),
             driver_options: Some(attachment.driver_options).filter(|options| !options.is_empty()),

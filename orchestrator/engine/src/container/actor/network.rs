@@ -12,6 +12,7 @@ use network::{Bridge, Endpoint, EndpointRequest, PortRequest};
 use runtime::Container;
 
 use super::Actor;
+use crate::container::asker::linked;
 use crate::container::{Attachment, ContainerError, ContainerRecord};
 use crate::document::blocking;
 use crate::local_network::LocalNetworkError;
@@ -71,6 +72,7 @@ impl Actor {
         if attachments.is_empty() {
             return Ok(Networking::default());
         }
+        self.check_links(record, &attachments)?;
         let mut ports = settings::ports(&record.config, &record.host_config)?;
         let way_out = self.way_out(&attachments)?;
         let outcome = async {
@@ -109,6 +111,22 @@ impl Actor {
             self.keep_attachments(record, attachments.clone())?;
         }
         Ok(attachments)
+    }
+
+    /// Refuses a start while a container does not run that this one is linked to in the node's own bridge.
+    fn check_links(&self, record: &ContainerRecord, attachments: &[Attachment]) -> Result<(), ContainerError> {
+        for attachment in attachments.iter().filter(|attachment| attachment.is_of_node()) {
+            for link in &attachment.links {
+                let (target, name) = linked(link);
+                let cell = self.shared.registry.find(target)?;
+                if !cell.state().endpoints.contains_key(&attachment.network) {
+                    let (target, own) = (&cell.record().name, &record.name);
+                    let words = format!("Cannot link to a non running container: /{target} AS /{own}/{name}");
+                    return Err(ContainerError::Conflict(words));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Of the networks with a way out, the one that the container goes by.
