@@ -2,6 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use rustix::event::{Timespec, poll};
 
 use crate::error::Doing;
 use crate::netlink::{Attributes, CREATE, EXCLUSIVE, Message, REPLACE, Socket, attributes, number, text};
@@ -21,6 +24,7 @@ mod link {
     pub(super) const NAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
     pub(super) const MASTER: u16 = 10;
+    pub(super) const OPERATION: u16 = 16;
     pub(super) const INFO: u16 = 18;
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
@@ -29,8 +33,14 @@ mod link {
     pub(super) const VETH_PEER: u16 = 1;
     /// `IFF_UP`.
     pub(super) const UP: u32 = 1;
+    /// `IF_OPER_UP`.
+    pub(super) const CARRYING: u8 = 6;
 }
 
+/// How long a link is waited for that does not carry packets yet: the kernel takes microseconds, or its next second.
+const CARRIER_LIMIT: Duration = Duration::from_millis(200);
+/// The pause between two looks at it (ns).
+const CARRIER_PAUSE: i64 = 1_000_000;
 /// `RT_TABLE_MAIN`, `RTPROT_STATIC`, `RT_SCOPE_UNIVERSE`, `RTN_UNICAST`.
 const STATIC_UNICAST: [u8; 4] = [254, 4, 0, 1];
 /// Longest name of a link.
@@ -47,6 +57,8 @@ pub struct Link {
     pub alias: Option<String>,
     /// Whether it is up.
     pub is_up: bool,
+    /// Whether it is known to carry packets: the other end is up, too.
+    pub is_carrying: bool,
     /// The number of the bridge it is plugged into.
     pub master: Option<u32>,
 }
@@ -155,6 +167,23 @@ impl Connection {
         self.socket.request(message).doing(|| format!("set link {index} up"))
     }
 
+    /// Waits a moment until a link carries packets, and says whether it does: of a pair, the kernel learns a while after
+    /// both are set up that they are, and drops until then what is sent.
+    pub fn wait_until_carrying(&mut self, index: u32) -> Result<bool, KernelError> {
+        let deadline = Instant::now() + CARRIER_LIMIT;
+        loop {
+            // Asked for one link, a kernel since 6.8 first does what it has put off.
+            let message = Message::new(LIST_LINKS, 0, &link_header(index, 0, 0));
+            self.socket.request(message).doing(|| format!("look at link {index}"))?;
+            let is_carrying = self.links()?.iter().any(|link| link.index == index && link.is_carrying);
+            if is_carrying || Instant::now() >= deadline {
+                return Ok(is_carrying);
+            }
+            let pause = Timespec { tv_sec: 0, tv_nsec: CARRIER_PAUSE };
+            poll(&mut [], Some(&pause)).doing(|| "pause")?;
+        }
+    }
+
     /// Sets the length of the longest packet that a link carries, in bytes.
     pub fn set_longest_packet(&mut self, index: u32, bytes: u32) -> Result<(), KernelError> {
         let message = Message::new(NEW_LINK, 0, &link_header(index, 0, 0)).number(link::MTU, bytes);
@@ -260,6 +289,7 @@ fn parse_link(entry: &[u8]) -> Option<Link> {
         name: String::new(),
         alias: None,
         is_up: number(&header[8..12])? & link::UP != 0,
+        is_carrying: false,
         master: None,
     };
     for (kind, value) in attributes(rest) {
@@ -267,6 +297,7 @@ fn parse_link(entry: &[u8]) -> Option<Link> {
             link::NAME => found.name = text(value),
             link::ALIAS => found.alias = Some(text(value)),
             link::MASTER => found.master = number(value),
+            link::OPERATION => found.is_carrying = value == [link::CARRYING],
             _ => {}
         }
     }

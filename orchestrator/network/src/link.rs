@@ -165,13 +165,23 @@ pub(crate) fn connect(
         outcome => outcome?,
     }
     let packet = settings.longest_packet;
-    let outer = returning(&mut connection, name, packet).map_err(NetworkError::from);
-    let configured = outer.and_then(|()| Ok(namespace::inside_network(process, || configure(endpoint, packet))??));
-    if let Err(error) = configured {
-        connection.remove_link(name)?;
-        return Err(error);
+    let mut join = || -> Result<bool, NetworkError> {
+        let outer = returning(&mut connection, name, packet)?;
+        let inner_carries = namespace::inside_network(process, || configure(endpoint, packet))??;
+        // A program that begins to talk sooner would lose its first packets, and the second until it repeats them.
+        Ok(inner_carries && connection.wait_until_carrying(outer)?)
+    };
+    match join() {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            tracing::debug!(link = name, "a container's link does not carry packets yet");
+            Ok(())
+        }
+        Err(error) => {
+            connection.remove_link(name)?;
+            Err(error)
+        }
     }
-    Ok(())
 }
 
 /// Has everything that has no other way in the network namespace of a process go by this gateway.
@@ -180,19 +190,21 @@ pub(crate) fn lead_out(process: &Process, gateway: Ipv4Addr) -> Result<(), Kerne
 }
 
 /// Lets a container reach itself by a port that it publishes: where the kernel filters bridged packets, they do not leave
-/// the bridge on their way.
-fn returning(connection: &mut Connection, name: &str, packet: Option<u32>) -> Result<(), KernelError> {
+/// the bridge on their way. The number of its link.
+fn returning(connection: &mut Connection, name: &str, packet: Option<u32>) -> Result<u32, KernelError> {
     let link = connection.link(name)?;
     let link = link.ok_or_else(|| KernelError::new(format!("find link `{name}`"), ErrorKind::NotFound))?;
     if let Some(bytes) = packet {
         connection.set_longest_packet(link.index, bytes)?;
     }
-    connection.let_return(link.index)
+    connection.let_return(link.index)?;
+    Ok(link.index)
 }
 
-/// Sets the links up in the caller's network namespace.
-fn configure(endpoint: &Endpoint, packet: Option<u32>) -> Result<(), KernelError> {
+/// Sets the links up in the caller's network namespace; whether the endpoint's carries packets.
+fn configure(endpoint: &Endpoint, packet: Option<u32>) -> Result<bool, KernelError> {
     let mut connection = Connection::open()?;
+    let mut is_carrying = false;
     for (name, address) in [("lo", None), (endpoint.link.as_str(), Some(endpoint.address))] {
         let link = connection.link(name)?;
         let link = link.ok_or_else(|| KernelError::new(format!("find link `{name}`"), ErrorKind::NotFound))?;
@@ -205,8 +217,14 @@ fn configure(endpoint: &Endpoint, packet: Option<u32>) -> Result<(), KernelError
             }
         }
         connection.set_up(link.index)?;
+        if address.is_some() {
+            is_carrying = connection.wait_until_carrying(link.index)?;
+        }
     }
-    if endpoint.leads_out { connection.ensure_default_route(endpoint.gateway.into()) } else { Ok(()) }
+    if endpoint.leads_out {
+        connection.ensure_default_route(endpoint.gateway.into())?;
+    }
+    Ok(is_carrying)
 }
 
 /// The bridge has no IPv6, so a link of it has no address of that kind either.

@@ -109,6 +109,20 @@ fn a_port_of_one_address_is_reached_there_alone() {
 }
 
 #[test]
+fn the_first_packets_of_a_container_are_not_lost() {
+    isolated("reaches::the_first_packets_of_a_container_are_not_lost", || {
+        let host = Host::new();
+        let bridge = host.bridge();
+        serve(&host.outside, 80);
+
+        for letter in 'a'..='z' {
+            let one = Container::join(&bridge, letter, Vec::new());
+            assert_eq!(one.place.run(|| ask(OUTSIDE, 80)).unwrap(), HERE, "{letter}");
+        }
+    });
+}
+
+#[test]
 fn what_is_not_published_is_not_reached_from_outside() {
     isolated("reaches::what_is_not_published_is_not_reached_from_outside", || {
         let host = Host::new();
