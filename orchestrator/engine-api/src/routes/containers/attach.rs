@@ -74,6 +74,8 @@ fn cannot_begin(error: &ContainerError) -> bool {
         ContainerError::Image(_)
         | ContainerError::Volume(_)
         | ContainerError::Network(_)
+        | ContainerError::LocalNetwork(_)
+        | ContainerError::Resolver(_)
         | ContainerError::Runtime(_)
         | ContainerError::File(_)
         | ContainerError::Invalid(_) => true,
