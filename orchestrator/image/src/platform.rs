@@ -24,8 +24,20 @@ pub struct Platform {
 
 /// A text that names no platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no platform: os/architecture or os/architecture/variant")]
-pub struct InvalidPlatform(String);
+pub enum InvalidPlatform {
+    /// It is not of that form.
+    #[error("`{0}` is no platform: os/architecture or os/architecture/variant")]
+    Malformed(String),
+    /// One word alone, and neither a system nor an architecture. Docker's words.
+    #[error("\"{0}\": unknown operating system or architecture: invalid argument")]
+    Unknown(String),
+}
+
+/// The architectures that may be named alone: those of Go's compiler that Linux has. Source: containerd's `platforms`.
+const ARCHITECTURES: [&str; 14] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
+    "s390x", "sparc64",
+];
 
 impl Platform {
     /// The platform of this machine.
@@ -69,15 +81,20 @@ impl FromStr for Platform {
             !part.is_empty()
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
         };
+        let shown = || text.chars().take(80).collect();
         if !parts.iter().all(is_word) {
-            return Err(InvalidPlatform(text.chars().take(80).collect()));
+            return Err(InvalidPlatform::Malformed(shown()));
         }
         match parts[..] {
             ["linux"] => Ok(Self::host()),
-            [architecture] => Ok(normalized("linux", architecture, "")),
+            [architecture] => {
+                let platform = normalized("linux", architecture, "");
+                let is_known = ARCHITECTURES.contains(&platform.architecture.as_str());
+                if is_known { Ok(platform) } else { Err(InvalidPlatform::Unknown(shown())) }
+            }
             [os, architecture] => Ok(normalized(os, architecture, "")),
             [os, architecture, variant] => Ok(normalized(os, architecture, variant)),
-            _ => Err(InvalidPlatform(text.chars().take(80).collect())),
+            _ => Err(InvalidPlatform::Malformed(shown())),
         }
     }
 }
@@ -120,8 +137,9 @@ mod tests {
 
     #[test]
     fn texts_of_another_form_are_refused() {
-        for text in ["", "a/b/c/d", "linux/", "linux/a b"] {
+        for text in ["", "a/b/c/d", "linux/", "linux/a b", "foo", "windows"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
+        assert_eq!("aarch64".parse::<Platform>().unwrap().to_string(), "linux/arm64");
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn inspect(State(api): State<Api>, uri: Uri, headers: HeaderMap
     let name = path.filter(|name| !name.is_empty()).ok_or_else(ApiError::page_not_found)?;
     let reference: Reference =
         decode(name)?.parse().map_err(|error| ApiError::from(image::ImageError::InvalidReference(error)))?;
-    let credentials = credentials(&headers)?;
+    let credentials = credentials(&headers);
     let images = api.engine.images();
     let resolving = Box::pin(images.resolve(&reference, &credentials));
     let document = match local(images.store(), &reference) {

@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use runtime::{ExecRequest, Program, Streams, TtySize};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::exec_session::{self, ExecInput, ExecStream};
+use super::exec_session::{self, ExecStream};
 use super::{ContainerError, ContainerStatus, Containers};
 use crate::event::EventKind;
 use crate::settings::{self, InvalidSettings};
 
 /// How many programs of one container are remembered; of more, the oldest that have ended are forgotten.
 const KEPT: usize = 256;
+/// How long a new size of a terminal waits for its program: clients send it as soon as they have asked for the start.
+const SIZE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a program that is added is to be: Docker's `ExecConfig`.
 #[expect(clippy::struct_excessive_bools, reason = "they are Docker's")]
@@ -74,6 +77,8 @@ pub(super) struct Exec {
     pub(super) container_id: String,
     pub(super) config: ExecConfig,
     progress: Mutex<Progress>,
+    /// Takes sizes of its terminal, from its start to its end.
+    sizes: watch::Sender<Option<mpsc::Sender<TtySize>>>,
 }
 
 /// How far it has come.
@@ -82,8 +87,6 @@ struct Progress {
     is_started: bool,
     pid: u32,
     exit_code: Option<i32>,
-    /// Weak, so that the input ends with those who send it.
-    input: Option<mpsc::WeakSender<ExecInput>>,
 }
 
 impl Exec {
@@ -93,9 +96,8 @@ impl Exec {
 
     /// Notes its end. `false` where that was noted before.
     pub(super) fn note_end(&self, exit_code: i32) -> bool {
-        let mut progress = self.progress();
-        progress.input = None;
-        progress.exit_code.replace(exit_code).is_none()
+        self.sizes.send_replace(None);
+        self.progress().exit_code.replace(exit_code).is_none()
     }
 
     fn view(&self) -> ExecView {
@@ -160,8 +162,8 @@ impl Containers {
         }
         let id = self.shared.draw(crate::hex_id);
         let action = format!("exec_create: {}", config.cmd.join(" "));
-        let (container_id, progress) = (cell.id.clone(), Mutex::default());
-        let exec = Arc::new(Exec { id: id.clone(), container_id, config, progress });
+        let (container_id, progress, sizes) = (cell.id.clone(), Mutex::default(), watch::Sender::default());
+        let exec = Arc::new(Exec { id: id.clone(), container_id, config, progress, sizes });
         if let Some(forgotten) = self.shared.execs.add(exec) {
             self.running(&cell)?.forget_exec(&forgotten.id)?;
         }
@@ -176,13 +178,17 @@ impl Containers {
         self.owned(async move { containers.begin(exec, size).await }).await
     }
 
-    /// Gives the terminal of a program another size.
+    /// Gives the terminal of a program another size. One that has not begun is waited for, for a second.
     pub async fn exec_resize(&self, id: &str, size: TtySize) -> Result<(), ContainerError> {
         let exec = self.shared.execs.find(id)?;
-        let input = exec.progress().input.as_ref().and_then(mpsc::WeakSender::upgrade);
         let not_running = || ContainerError::Conflict(format!("exec {id} is not running"));
-        let input = input.ok_or_else(not_running)?;
-        input.send(ExecInput::Resize(size)).await.map_err(|_| not_running())
+        if exec.progress().exit_code.is_some() {
+            return Err(not_running());
+        }
+        let mut sizes = exec.sizes.subscribe();
+        let begun = tokio::time::timeout(SIZE_PATIENCE, sizes.wait_for(Option::is_some));
+        let sender = begun.await.ok().and_then(|sizes| sizes.ok()?.clone()).ok_or_else(not_running)?;
+        sender.send(size).await.map_err(|_| not_running())
     }
 
     /// Tells that a client has left a program, which runs on.
@@ -239,9 +245,9 @@ impl Containers {
             }
         };
         self.tell_exec(&cell, &format!("exec_start: {}", config.cmd.join(" ")), &exec.id);
-        Ok(exec_session::connect(&self.shared, &cell, &exec, session, |pid, input| {
-            let mut progress = exec.progress();
-            (progress.pid, progress.input) = (pid, Some(input));
+        Ok(exec_session::connect(&self.shared, &cell, &exec, session, |pid, sizes| {
+            exec.progress().pid = pid;
+            exec.sizes.send_replace(Some(sizes));
         }))
     }
 

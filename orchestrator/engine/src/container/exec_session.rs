@@ -29,8 +29,6 @@ pub enum ExecInput {
     Bytes(Vec<u8>),
     /// The end of the input.
     End,
-    /// Another size of its terminal.
-    Resize(TtySize),
 }
 
 /// The streams of a program that was added. Dropping them lets it run on, with an input that has ended.
@@ -42,17 +40,19 @@ pub struct ExecStream {
     pub input: mpsc::Sender<ExecInput>,
 }
 
-/// Connects a program that has begun; `register` is told its process and its input before anything is heard of it.
+/// Connects a program that has begun; `register` is told its process, and what takes sizes of its terminal, before
+/// anything is heard of it.
 pub(super) fn connect(
     shared: &Arc<Shared>,
     cell: &Arc<Cell>,
     exec: &Arc<Exec>,
     session: ExecSession,
-    register: impl FnOnce(u32, mpsc::WeakSender<ExecInput>),
+    register: impl FnOnce(u32, mpsc::Sender<TtySize>),
 ) -> ExecStream {
     let (output_sender, output) = mpsc::channel(PIECES_WAITING);
     let (input, input_receiver) = mpsc::channel(PIECES_WAITING);
-    register(session.pid(), input.downgrade());
+    let (sizes, sizes_receiver) = mpsc::channel(1);
+    register(session.pid(), sizes);
     let (from, to) = session.into_attachment().split();
     let (alive, over) = oneshot::channel();
     let (reader_shared, cell, exec) = (Arc::clone(shared), Arc::clone(cell), Arc::clone(exec));
@@ -60,7 +60,7 @@ pub(super) fn connect(
         read(from, output_sender, reader_shared, cell, exec).await;
         drop(alive);
     });
-    shared.spawn_stream(write(to, input_receiver, over));
+    shared.spawn_stream(write(to, input_receiver, sizes_receiver, over));
     ExecStream { output, input }
 }
 
@@ -96,21 +96,34 @@ fn note_end(shared: &Shared, cell: &Cell, exec: &Exec, exit_code: i32) {
     }
 }
 
-/// Hands input on, and its end. The connection is held until the program has ended: without it nobody would hear of that.
-async fn write(mut to: AttachmentInput, mut input: mpsc::Receiver<ExecInput>, over: oneshot::Receiver<Infallible>) {
+/// Hands input on, and its end, and sizes also after that. The connection is held until the program has ended: without it
+/// nobody would hear of that.
+async fn write(
+    mut to: AttachmentInput,
+    mut input: mpsc::Receiver<ExecInput>,
+    mut sizes: mpsc::Receiver<TtySize>,
+    over: oneshot::Receiver<Infallible>,
+) {
     let forward = async {
-        while let Some(input) = input.recv().await {
-            let outcome = match input {
-                ExecInput::Bytes(bytes) => to.send(&bytes).await,
-                ExecInput::End => to.end().await,
-                ExecInput::Resize(size) => to.resize(size).await,
+        let mut is_open = true;
+        loop {
+            let outcome = tokio::select! {
+                piece = input.recv(), if is_open => match piece {
+                    Some(ExecInput::Bytes(bytes)) => to.send(&bytes).await,
+                    Some(ExecInput::End) => to.end().await,
+                    None => {
+                        is_open = false;
+                        to.end().await
+                    }
+                },
+                Some(size) = sizes.recv() => to.resize(size).await,
+                else => break,
             };
+            // A program that takes none has ended.
             if outcome.is_err() {
                 break;
             }
         }
-        // Nobody can send any more. A program that takes none has ended.
-        let _ = to.end().await;
         std::future::pending::<()>().await;
     };
     tokio::select! {

@@ -36,7 +36,7 @@ pub(super) async fn create(
         ))),
         (name, _) => {
             let (reference, platform) = (reference(name, query.text("tag"))?, platform(&query)?);
-            let credentials = credentials(request.headers())?;
+            let credentials = credentials(request.headers());
             tell(stopping, move |lines| async move {
                 api.engine.images().pull(&reference, platform.as_ref(), &credentials, lines).await?;
                 Ok(())

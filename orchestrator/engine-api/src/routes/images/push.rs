@@ -32,7 +32,7 @@ pub(super) async fn push(
     if let Some(wanted) = platform(query)? {
         find(&api, &named.familiar(), Some(&wanted))?;
     }
-    let credentials = credentials(headers)?;
+    let credentials = credentials(headers);
     tell(stopping, move |lines| async move {
         let tags = tags(&api.engine.images().store().list(), &named, has_tag);
         let tags = tags.inspect_err(|_| {

@@ -291,20 +291,7 @@ async fn headers_that_say_nothing_are_refused() {
     let before = scene.state().await;
     let service = json!({"Name": "other", "TaskTemplate": {"ContainerSpec": {"Image": "a"}}}).to_string();
     let long = "A".repeat(100_000);
-    let wrong: [&[u8]; 5] = [b"\xff\xfe", b"not base64!", b"W10=", b"bm90IGpzb24=", long.as_bytes()];
 
-    for path in [
-        "/images/create?fromImage=127.0.0.1:1/a&tag=1",
-        "/images/127.0.0.1:1/a/push",
-        "/distribution/127.0.0.1:1/a/json",
-    ] {
-        for value in wrong {
-            let method = if path.starts_with("/distribution") { "GET" } else { "POST" };
-            let mut odd = request(method, path, Body::empty());
-            odd.headers_mut().insert("x-registry-auth", HeaderValue::from_bytes(value).unwrap());
-            check_refused(&scene.ask(odd).await, path);
-        }
-    }
     for value in [&b"\xff\xfe"[..], long.as_bytes()] {
         let mut odd = request("POST", "/services/create", Body::from(service.clone()));
         odd.headers_mut().insert("x-registry-auth", HeaderValue::from_bytes(value).unwrap());

@@ -91,6 +91,16 @@ async fn a_terminal_has_its_size_from_the_start_and_takes_another_one() {
 }
 
 #[tokio::test]
+async fn a_terminal_that_nobody_is_on_takes_a_size_at_once() {
+    let lab = running().await;
+    let id = create(&lab, &terminal("while :; do sleep 1; done")).await;
+
+    lab.post(&format!("/exec/{id}/start"), &json!({"Detach": true, "Tty": true})).await;
+
+    lab.expect("POST", &format!("/exec/{id}/resize?h=50&w=100"), 200).await;
+}
+
+#[tokio::test]
 async fn a_terminal_is_left_by_the_keys_that_were_named() {
     let lab = running().await;
     let id = create(&lab, &terminal("echo ready; read line; exit 5")).await;
