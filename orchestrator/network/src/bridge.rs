@@ -91,8 +91,11 @@ impl Bridge {
         if !state.endpoints.is_empty() {
             return Ok(false);
         }
-        if self.is_standing()? {
-            removal::remove_bridge(&self.settings.link)?;
+        match link::find(self.host.owner(), &self.settings) {
+            // Where others took the link away, its table is there all the same.
+            Ok(_) => removal::remove_bridge(&self.settings.link)?,
+            Err(NetworkError::Foreign(_)) => {}
+            Err(error) => return Err(error),
         }
         state.is_removed = true;
         Ok(true)

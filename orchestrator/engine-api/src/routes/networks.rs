@@ -75,7 +75,7 @@ pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<R
 
 /// `DELETE /networks/{id}`
 pub(super) async fn remove(State(api): State<Api>, Named(id): Named) -> Result<StatusCode, ApiError> {
-    api.engine.containers().networks().remove(&id).await?;
+    api.engine.containers().remove_network(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn prune(State(api): State<Api>, query: Query) -> Result<Respon
         labels: filters.labels("label"),
         not_labels: filters.labels("label!"),
     };
-    let pruned = api.engine.containers().networks().prune(&filter).await?;
+    let pruned = api.engine.containers().prune_networks(filter).await?;
     let networks_deleted = Some(pruned).filter(|pruned| !pruned.is_empty());
     Ok(json(StatusCode::OK, &Pruned { networks_deleted }))
 }

@@ -1,19 +1,31 @@
-//! Networks as operators change them: made, joined by containers, left.
+//! Networks as operators change them: made, joined by containers, left, removed. What was begun is done to its end.
 
 use super::actor::Command;
 use super::{Attachment, ContainerError, Containers, EndpointSettings};
-use crate::local_network::{LocalNetwork, Network, NetworkRequest};
+use crate::local_network::{LocalNetwork, Network, NetworkFilter, NetworkRequest};
 use crate::settings::InvalidSettings;
 
 /// Docker's words for a network that nobody joins or leaves by hand.
 const HOSTS_OWN: &str = "container cannot be disconnected from host network or connected to host network";
 
 impl Containers {
-    /// Makes a network. On return it stands; a caller that goes away meanwhile has made it all the same.
+    /// Makes a network. On return it stands.
     pub async fn create_network(&self, request: NetworkRequest) -> Result<LocalNetwork, ContainerError> {
         let networks = self.shared.networks.clone();
         let id = self.shared.draw(crate::hex_id);
         self.owned(async move { Ok(networks.create(id, request).await?) }).await
+    }
+
+    /// Removes a network. Refused while a container is in it, and for those that every node has by itself.
+    pub async fn remove_network(&self, network: &str) -> Result<(), ContainerError> {
+        let (networks, network) = (self.shared.networks.clone(), network.to_owned());
+        self.owned(async move { Ok(networks.remove(&network).await?) }).await
+    }
+
+    /// Removes the networks that no container is in and the filter allows; their names.
+    pub async fn prune_networks(&self, filter: NetworkFilter) -> Result<Vec<String>, ContainerError> {
+        let networks = self.shared.networks.clone();
+        self.owned(async move { Ok(networks.prune(&filter).await?) }).await
     }
 
     /// Puts a container into a network: at once where it runs, else from when it is started.

@@ -176,15 +176,19 @@ impl NetworkRequest {
     }
 }
 
-/// The host's address: the one that was asked for, else the first that a container could have.
+/// The host's address: the one that was asked for, else the second of the part that containers get addresses of, else the
+/// second of all.
 fn gateway(wanted: &RangeRequest, prefix: Prefix, range: Option<Prefix>) -> Result<Ipv4Addr, LocalNetworkError> {
     if !wanted.gateway.is_empty() {
         return address_in("gateway", &wanted.gateway, prefix);
     }
-    match range.unwrap_or(prefix).address {
-        IpAddr::V4(first) => Ok(Ipv4Addr::from_bits(first.to_bits() + 1)),
-        IpAddr::V6(_) => Err(invalid("a subnet is one of IPv4")),
-    }
+    let second = |prefix: Prefix| match prefix.address {
+        IpAddr::V4(first) => first.to_bits().checked_add(1).map(Ipv4Addr::from_bits),
+        IpAddr::V6(_) => None,
+    };
+    let mut seconds = range.into_iter().chain([prefix]).filter_map(second);
+    let found = seconds.find(|address| network::is_inner(prefix, *address));
+    found.ok_or_else(|| invalid(format!("invalid subnet {prefix}: it has no room for the host")))
 }
 
 /// Reads a prefix of IPv4 whose host part is zero.
@@ -279,6 +283,8 @@ mod tests {
         check(json!({"Subnet": "10.1.0.0/16"}), "10.1.0.1");
         check(json!({"Subnet": "10.1.0.0/16", "Gateway": "10.1.9.9"}), "10.1.9.9");
         check(json!({"Subnet": "10.1.0.0/16", "IPRange": "10.1.5.0/24"}), "10.1.5.1");
+        check(json!({"Subnet": "10.1.0.0/16", "IPRange": "10.1.255.255/32"}), "10.1.0.1");
+        check(json!({"Subnet": "255.255.255.252/30", "IPRange": "255.255.255.255/32"}), "255.255.255.253");
         assert_eq!(range(json!({})), Ok(None));
         assert_eq!(request(json!({"IPAM": {"Driver": "default"}})).chosen_addresses().unwrap(), None);
         let auxiliary = range(json!({"Subnet": "10.1.0.0/16", "AuxiliaryAddresses": {"router": "10.1.0.9"}}));

@@ -26,7 +26,7 @@ impl NetworkFilter {
 
 impl Networks {
     /// Removes the networks that no container is in and the filter allows; their names.
-    pub async fn prune(&self, filter: &NetworkFilter) -> Result<Vec<String>, LocalNetworkError> {
+    pub(crate) async fn prune(&self, filter: &NetworkFilter) -> Result<Vec<String>, LocalNetworkError> {
         let mut pruned = Vec::new();
         for network in self.list() {
             let Network::Local(network) = network else { continue };

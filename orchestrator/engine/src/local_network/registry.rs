@@ -17,6 +17,8 @@ use crate::event::{EventKind, EventLog};
 
 /// How documents of networks end.
 const EXTENSION: &str = "json";
+/// How those end that a crash has left half written.
+const UNFINISHED: &str = "new";
 
 /// The networks of a node. Clones are handles to the same ones.
 #[derive(Debug, Clone)]
@@ -53,10 +55,13 @@ impl Networks {
         let mut known = BTreeMap::new();
         for entry in fs::read_dir(root).map_err(FileFailure::at("list", root))?.flatten() {
             let path = entry.path();
-            if path.extension().is_none_or(|extension| extension != EXTENSION) {
-                // Of a creation that was cut short.
-                fs::remove_file(&path).map_err(FileFailure::at("remove", &path))?;
-                continue;
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some(EXTENSION) => {}
+                Some(UNFINISHED) => {
+                    fs::remove_file(&path).map_err(FileFailure::at("remove", &path))?;
+                    continue;
+                }
+                Some(_) | None => continue,
             }
             let Some(network) = document::read::<LocalNetwork>(&path)? else { continue };
             let bridge = Arc::new(Bridge::new(Arc::clone(&host), network.bridge()));
@@ -146,7 +151,7 @@ impl Networks {
     }
 
     /// Removes a network. Refused while a container is in it, and for those that every node has by itself.
-    pub async fn remove(&self, text: &str) -> Result<(), LocalNetworkError> {
+    pub(crate) async fn remove(&self, text: &str) -> Result<(), LocalNetworkError> {
         match self.find(text)? {
             Network::Node(network) => {
                 let words = format!("{} is a pre-defined network and cannot be removed", network.name());

@@ -74,14 +74,14 @@ fn a_network_is_made_found_and_removed() {
         assert!(matches!(overlapping, ContainerError::LocalNetwork(LocalNetworkError::Overlaps)), "{overlapping}");
 
         lab.run("web", within("front", &json!({}), "exec sleep 1000")).await;
-        let refused = networks.remove("front").await.unwrap_err().to_string();
+        let refused = lab.containers().remove_network("front").await.unwrap_err().to_string();
         assert!(refused.contains("has active endpoints"), "{refused}");
-        assert_eq!(networks.prune(&NetworkFilter::default()).await.unwrap(), ["back", "chosen"]);
+        assert_eq!(lab.containers().prune_networks(NetworkFilter::default()).await.unwrap(), ["back", "chosen"]);
         lab.containers().remove("web", true, true).await.unwrap();
-        networks.remove("front").await.unwrap();
+        lab.containers().remove_network("front").await.unwrap();
 
         assert_eq!(made(), (Vec::new(), Vec::new()));
-        assert_eq!(networks.remove("front").await.unwrap_err().to_string(), "network front not found");
+        assert_eq!(lab.containers().remove_network("front").await.unwrap_err().to_string(), "network front not found");
         let actions = lab.actions(&front.id);
         assert_eq!(actions, ["create", "connect", "disconnect", "destroy"]);
     });
@@ -159,7 +159,7 @@ fn a_container_joins_and_leaves_networks_while_it_runs() {
         lab.containers().join_network("bridge", "web", &EndpointSettings::default()).await.unwrap();
 
         assert_eq!(addresses(&lab, "web"), [("eth0".to_owned(), "172.17.0.2".to_owned())].into());
-        assert_eq!(lab.containers().networks().prune(&NetworkFilter::default()).await.unwrap(), ["back", "front"]);
+        assert_eq!(lab.containers().prune_networks(NetworkFilter::default()).await.unwrap(), ["back", "front"]);
         let refused = lab.containers().join_network("none", "web", &EndpointSettings::default()).await.unwrap_err();
         assert!(refused.to_string().contains("private (none) mode"), "{refused}");
     });
@@ -170,7 +170,7 @@ fn a_container_is_in_the_network_that_has_the_name_now() {
     on_a_host("local_networks::a_container_is_in_the_network_that_has_the_name_now", async |lab| {
         lab.containers().create_network(wanted("front")).await.unwrap();
         lab.create("web", within("front", &json!({}), "exec sleep 1000")).await;
-        lab.containers().networks().remove("front").await.unwrap();
+        lab.containers().remove_network("front").await.unwrap();
 
         let missing = lab.containers().start("web").await.unwrap_err().to_string();
         let again = lab.containers().create_network(wanted("front")).await.unwrap();
@@ -193,6 +193,7 @@ fn networks_outlive_the_engine_and_nobodys_bridges_do_not() {
         // As where the engine was ended between removing the one and the other.
         std::fs::remove_file(lab.path(&format!("networks/{}.json", lost.id))).unwrap();
         std::fs::write(lab.path("networks/unfinished.new"), "{").unwrap();
+        std::fs::create_dir(lab.path("networks/somebody's")).unwrap();
         Connection::open().unwrap().remove_link(&front.link()).unwrap();
 
         lab.open_again().await;
@@ -200,6 +201,7 @@ fn networks_outlive_the_engine_and_nobodys_bridges_do_not() {
         assert_eq!(made(), (vec![front.link()], vec![format!("swarmd-{}", front.link())]));
         assert_eq!(lab.containers().networks().find("front").unwrap(), Network::Local(front));
         assert!(lab.containers().networks().find("lost").is_err());
+        assert!(!lab.path("networks/unfinished.new").exists() && lab.path("networks/somebody's").exists());
         assert_eq!(addresses(&lab, "web"), [("eth0".to_owned(), "172.18.0.2".to_owned())].into());
         let next = lab.run("next", within("front", &json!({}), "exec sleep 1000")).await;
         assert_eq!(addresses(&lab, &next)["eth0"], "172.18.0.3");
@@ -214,7 +216,7 @@ fn wherever_an_engine_ends_a_network_is_there_whole_or_not_at_all() {
                 lab.containers().create_network(wanted("front")).await.unwrap();
                 lab.run("web", within("front", &json!({}), "exec sleep 1000")).await;
                 lab.containers().remove("web", true, true).await.unwrap();
-                lab.containers().networks().remove("front").await.unwrap();
+                lab.containers().remove_network("front").await.unwrap();
             };
             let _ = tokio::time::timeout(Duration::from_millis(moment * 15), work).await;
 
@@ -226,7 +228,7 @@ fn wherever_an_engine_ends_a_network_is_there_whole_or_not_at_all() {
                 lab.containers().remove(&view.record.id, true, true).await.unwrap();
             }
             if known {
-                lab.containers().networks().remove("front").await.unwrap();
+                lab.containers().remove_network("front").await.unwrap();
             }
             assert_eq!((made(), lab.left()), ((Vec::new(), Vec::new()), (0, Vec::new(), 0)), "after {moment}");
         }

@@ -169,6 +169,20 @@ fn a_network_stands_until_it_is_removed_and_leaves_nothing() {
 }
 
 #[test]
+fn a_network_whose_link_others_took_away_leaves_nothing_either() {
+    isolated("several::a_network_whose_link_others_took_away_leaves_nothing_either", || {
+        let host = Host::new();
+        let bridge = Bridge::new(host.of("engine-1"), network("front", 7));
+        bridge.stand().unwrap();
+        Connection::open().unwrap().remove_link("sw-front").unwrap();
+
+        assert!(bridge.remove().unwrap());
+
+        assert_eq!(made(), (BTreeSet::new(), BTreeSet::new()));
+    });
+}
+
+#[test]
 fn the_next_process_takes_networks_over_and_away() {
     isolated("several::the_next_process_takes_networks_over_and_away", || {
         let host = Host::new();
