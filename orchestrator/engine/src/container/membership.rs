@@ -1,9 +1,12 @@
 //! Networks as operators change them: made, joined by containers, left, removed. What was begun is done to its end.
 
+use model::NodeNetwork;
+
 use super::actor::Command;
+use super::attachment::beside;
 use super::{Attachment, ContainerError, Containers, EndpointSettings};
 use crate::local_network::{LocalNetwork, Network, NetworkFilter, NetworkRequest};
-use crate::settings::InvalidSettings;
+use crate::settings::{InvalidSettings, NetworkMode};
 
 /// Docker's words for a network that nobody joins or leaves by hand.
 const HOSTS_OWN: &str = "container cannot be disconnected from host network or connected to host network";
@@ -52,13 +55,11 @@ impl Containers {
     }
 }
 
+/// Refuses the networks that nobody joins or leaves by hand.
 fn check(network: &Network) -> Result<(), InvalidSettings> {
-    use model::NodeNetwork::{Bridge, Host, None};
     match network {
-        Network::Node(Host) => Err(InvalidSettings::new(HOSTS_OWN)),
-        Network::Node(None) => {
-            Err(InvalidSettings::new(super::attachment::beside(&crate::settings::NetworkMode::NONE)))
-        }
-        Network::Node(Bridge) | Network::Local(_) => Ok(()),
+        Network::Node(NodeNetwork::Host) => Err(InvalidSettings::new(HOSTS_OWN)),
+        Network::Node(NodeNetwork::None) => Err(InvalidSettings::new(beside(&NetworkMode::NONE))),
+        Network::Node(NodeNetwork::Bridge) | Network::Local(_) => Ok(()),
     }
 }

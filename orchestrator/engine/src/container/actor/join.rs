@@ -6,6 +6,7 @@ use runtime::Phase;
 use super::Actor;
 use crate::container::attachment::beside;
 use crate::container::{Attachment, ContainerError, ContainerRecord, ContainerStatus};
+use crate::document::blocking;
 use crate::local_network::LocalNetworkError;
 use crate::settings::{self, InvalidSettings, NetworkMode};
 
@@ -98,7 +99,7 @@ impl Actor {
         let Some(next) = self.way_out(&remaining)? else { return Ok(()) };
         let Some(bridge) = self.shared.networks.bridge_of(&next) else { return Ok(()) };
         let id = self.cell.id.clone();
-        let endpoint = crate::document::blocking(move || bridge.lead_out(&id, &process, ports)).await?;
+        let endpoint = blocking(move || bridge.lead_out(&id, &process, ports)).await?;
         self.update(|state| drop(state.endpoints.insert(next, endpoint)));
         self.enter_names();
         Ok(())
