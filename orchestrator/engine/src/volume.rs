@@ -78,10 +78,16 @@ pub enum VolumeError {
     },
     /// It could not be looked at whether it is mounted, or not unmounted.
     #[error(transparent)]
-    Unmount(#[from] ImageError),
+    Unmount(Box<ImageError>),
     /// The file system did not do as asked.
     #[error(transparent)]
     File(#[from] FileFailure),
+}
+
+impl From<ImageError> for VolumeError {
+    fn from(error: ImageError) -> Self {
+        Self::Unmount(Box::new(error))
+    }
 }
 
 /// A volume.
