@@ -95,6 +95,19 @@ fn a_service_runs_scales_changes_and_goes() {
 }
 
 #[test]
+fn the_client_waits_for_a_job_until_all_of_it_is_complete() {
+    let hosts = Hosts::start(1).unwrap();
+    let host = swarm_of_one(&hosts);
+
+    let options = "--detach=false --no-resolve-image --network host --mode replicated-job --restart-condition none";
+    let job = format!("service create {options} --name job --replicas 5 --max-concurrent 2 app:1 /bin/busybox true");
+    let seen = docker(host, &job).answer();
+
+    assert!(seen.contains("job complete"), "{seen}");
+    assert!(docker(host, "service ls --format {{.Replicas}}").answer().contains("5/5 completed"));
+}
+
+#[test]
 fn a_container_that_is_killed_is_replaced_and_its_task_says_how_it_ended() {
     let hosts = Hosts::start(1).unwrap();
     let host = swarm_of_one(&hosts);

@@ -42,7 +42,7 @@ impl<'t> TaskDocument<'t> {
             labels: BTreeMap::new(),
             spec: TaskSpec { runtime: String::new(), ..task.spec.clone() },
             service_id: state.service_id.as_str(),
-            slot: state.slot,
+            slot: shown_slot(state.slot, state.job_iteration.is_some()),
             node_id: state.node_id.as_ref().map(model::NodeId::as_str),
             status: (&state.status).into(),
             desired_state: state.desired.as_str(),
@@ -50,6 +50,12 @@ impl<'t> TaskDocument<'t> {
             volumes: None,
         }
     }
+}
+
+/// Docker counts the slots of jobs from 0, and its client waits for them by these numbers; those of services from 1, as we
+/// count all of them.
+fn shown_slot(slot: u64, is_job: bool) -> u64 {
+    if is_job { slot.saturating_sub(1) } else { slot }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -166,7 +172,7 @@ mod tests {
         let shown = serde_json::to_string(&TaskDocument::new(&task)).unwrap();
 
         let rest = concat!(
-            r#""Slot":3,"NodeID":"00001abcdefghijklmnopqrst","Status":{"Timestamp":"2023-11-14T22:13:20Z","#,
+            r#""Slot":2,"NodeID":"00001abcdefghijklmnopqrst","Status":{"Timestamp":"2023-11-14T22:13:20Z","#,
             r#""State":"failed","Message":"started","Err":"task: non-zero exit (137)","#,
             r#""ContainerStatus":{"ContainerID":"c0ffee","PID":0,"ExitCode":137},"PortStatus":{"Ports":[{"#,
             r#""Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}]}},"#,
