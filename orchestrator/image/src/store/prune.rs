@@ -37,8 +37,19 @@ impl ImageStore {
     }
 
     fn prune_now(&self, filter: &PruneFilter) -> Result<Pruned, ImageError> {
-        let shared = Arc::clone(&self.shared);
         let mut pruned = Pruned::default();
+        // An image goes after those that were made from it.
+        loop {
+            let before = pruned.removed.len();
+            self.prune_childless(filter, &mut pruned)?;
+            if pruned.removed.len() == before {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    fn prune_childless(&self, filter: &PruneFilter, pruned: &mut Pruned) -> Result<(), ImageError> {
+        let shared = Arc::clone(&self.shared);
         for image in self.list() {
             let is_child_free = shared.catalog().children_of(image.id).next().is_none();
             let is_unused = is_child_free && self.holders_of(image.id).is_empty();
@@ -61,7 +72,7 @@ impl ImageStore {
                 }
             }
         }
-        Ok(pruned)
+        Ok(())
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use image::ChangeKind::{Added, Deleted, Modified};
 use image::{
-    Change, ChangeKind, Commit, ContainerRoot, Durability, ImageError, ImageStore, Import, Removal, Rootfs, RunConfig,
+    Change, ChangeKind, Commit, ContainerRoot, Durability, ImageError, ImageStore, Import, PruneFilter, Removal,
+    Rootfs, RunConfig,
 };
 use tokio::sync::mpsc;
 
@@ -252,6 +253,24 @@ async fn an_image_made_of_a_container_has_all_that_the_container_saw() {
     store.release("c").await.unwrap();
     store.release("copy").await.unwrap();
     store.remove("y:1", forced).await.unwrap();
+    assert_eq!(files_below(folder.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn images_that_were_made_of_one_another_are_pruned_together() {
+    let (folder, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(folder.path()).await;
+    load(&store, &image_with_layers(), &["x"]).await;
+    let container = Container::mount(&store, "x", &own.path().join("c")).await;
+    for [base, name] in [["x", "a"], ["a", "b"], ["b", "c"], ["c", "d"], ["d", "e"]] {
+        store.commit(&container.root, commit_of(&store, base, name)).await.unwrap();
+    }
+    drop(container);
+    store.release("c").await.unwrap();
+
+    store.prune(PruneFilter { is_all: true, ..PruneFilter::default() }).await.unwrap();
+
+    assert_eq!(store.list(), []);
     assert_eq!(files_below(folder.path()), Vec::<String>::new());
 }
 
