@@ -164,10 +164,7 @@ impl Shared {
             let (record, folder, coming) = (record.clone(), folder.clone(), coming);
             blocking(move || write_folder(&record, &coming, &folder)).await?;
         }
-        for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
-            let Some(name) = mount.name.as_deref().and_then(|name| name.parse::<VolumeName>().ok()) else { continue };
-            self.volumes.claim(name, mount.volume.clone(), record.id.clone()).await?;
-        }
+        self.claim_volumes(&record).await?;
         let state = ContainerState::default();
         state.write(&folder)?;
         let (cell, commands) = Cell::new(record, state, folder);

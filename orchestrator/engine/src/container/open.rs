@@ -20,8 +20,7 @@ use super::{ContainerRecord, ContainerSettings, ContainerState, Containers, Shar
 use crate::document::{self, FileFailure, blocking};
 use crate::event::EventLog;
 use crate::local_network::Networks;
-use crate::settings::MountKind;
-use crate::volume::{VolumeError, VolumeName, Volumes};
+use crate::volume::{VolumeError, Volumes};
 
 /// Why the containers of a node could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +87,7 @@ impl Containers {
         });
         shared.adopt_endpoints(&found).await;
         for (record, state) in found {
-            if let Err(error) = shared.adopt_claims(&record).await {
+            if let Err(error) = shared.claim_volumes(&record).await {
                 // It cannot be started then, which is said when somebody tries.
                 tracing::warn!(container = %record.id, %error, "a volume of a container is missing");
             }
@@ -115,10 +114,9 @@ impl Containers {
 }
 
 impl Shared {
-    /// Claims the volumes of a container that was there before.
-    async fn adopt_claims(&self, record: &ContainerRecord) -> Result<(), VolumeError> {
-        for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
-            let Some(name) = mount.name.as_deref().and_then(|name| name.parse::<VolumeName>().ok()) else { continue };
+    /// Claims the volumes of a container; those that are missing are made.
+    pub(super) async fn claim_volumes(&self, record: &ContainerRecord) -> Result<(), VolumeError> {
+        for (name, mount) in record.volumes() {
             self.volumes.claim(name, mount.volume.clone(), record.id.clone()).await?;
         }
         Ok(())

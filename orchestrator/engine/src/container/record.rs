@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::Attachment;
 use crate::config::{ContainerConfig, HostConfig};
 use crate::document::{self, Durability, FileFailure};
-use crate::settings::MountPoint;
+use crate::settings::{MountKind, MountPoint};
 use crate::task::TASK_ID_LABEL;
+use crate::volume::VolumeName;
 
 /// The file of a container's folder that holds its record.
 const FILE: &str = "container.json";
@@ -45,6 +46,12 @@ pub struct ContainerRecord {
 }
 
 impl ContainerRecord {
+    /// The volumes that are mounted into it, each with its mount.
+    pub(crate) fn volumes(&self) -> impl Iterator<Item = (VolumeName, &MountPoint)> {
+        let named = self.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+        named.filter_map(|mount| Some((mount.name.as_deref()?.parse().ok()?, mount)))
+    }
+
     /// What its events carry: its image, its name and its labels.
     pub(super) fn attributes(&self) -> BTreeMap<String, String> {
         let mut attributes = self.config.labels.clone();

@@ -6,15 +6,13 @@ use super::Actor;
 use crate::document::blocking;
 use crate::event::EventKind;
 use crate::settings::MountKind;
-use crate::volume::VolumeName;
 
 impl Actor {
     /// Notes that it uses its volumes, which an earlier engine has mounted for it.
     pub(super) async fn hold_volumes(&self) {
         let (record, volumes) = (self.cell.record(), self.shared.volumes.clone());
         let work = move || {
-            let named = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
-            for name in named.filter_map(|mount| mount.name.as_deref()?.parse::<VolumeName>().ok()) {
+            for (name, _) in record.volumes() {
                 if let Err(error) = volumes.begin_use(&name, &record.id) {
                     tracing::warn!(container = %record.id, %error, "a volume that a container uses is not mounted here");
                 }
