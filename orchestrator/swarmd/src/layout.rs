@@ -53,6 +53,11 @@ pub(crate) fn agent_file() -> PathBuf {
     Path::new(RUN_DIR).join("agent.pid")
 }
 
+/// The lock of the agent whose data directory this is; it says who has it.
+pub(crate) fn state_lock(data_dir: &Path) -> PathBuf {
+    data_dir.join("agent.lock")
+}
+
 /// The word that the end of the agent whose run directory this is is for good.
 pub(crate) fn stop_word(run_dir: &Path) -> PathBuf {
     run_dir.join("stops-for-good")

@@ -28,6 +28,7 @@ mod run;
 mod run_dir;
 mod service;
 mod settings;
+mod state_lock;
 mod stop_word;
 mod supervise;
 

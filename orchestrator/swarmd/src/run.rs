@@ -34,10 +34,13 @@ use tracing::{debug, error, info, warn};
 use crate::arguments::RunArguments;
 use crate::installation::Installation;
 use crate::settings::Settings;
+use crate::state_lock::StateLock;
 use crate::{lapse, layout, log, stop_word};
 
 /// How long the agent may take to end what it has begun.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the agent waits for the one before it to end: as long as that one may take, and once more.
+const TAKEOVER: Duration = DRAIN.saturating_mul(2);
 /// Before a port that somebody else holds is tried again.
 const PORT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -77,6 +80,8 @@ fn settings(arguments: RunArguments) -> anyhow::Result<Settings> {
 }
 
 async fn live(settings: Settings) -> anyhow::Result<()> {
+    // Before signals are listened for: while this waits, SIGTERM ends it.
+    let _sole = StateLock::take(&settings.data_dir, TAKEOVER).await?;
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     info!(node = settings.hostname, version = env!("CARGO_PKG_VERSION"), "agent starts");
@@ -105,7 +110,6 @@ async fn live(settings: Settings) -> anyhow::Result<()> {
 
 /// Builds all parts and starts them; the Engine API answers when this returns, and not before the node knows what it is.
 async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) -> anyhow::Result<Parts> {
-    make_private(&settings.data_dir)?;
     make_private(&settings.run_dir)?;
     let mut rng = StdRng::from_rng(&mut rand::rng());
     let engine = EngineSettings {

@@ -53,7 +53,32 @@ fn an_agent_that_is_started_again_is_the_same_node() {
     host.shell("kill -TERM $(cat /run/agent); while [ -e /run/swarmd/swarmd.sock ]; do :; done");
     start(&host);
 
-    eventually(|| host.uploaded(&["api", "GET", "/nodes"], b"").status.success());
+    assert_eq!(call(&host, "GET", "/nodes", "")[0]["ID"], id);
+}
+
+#[test]
+fn an_agent_that_is_started_in_the_moment_another_is_killed_is_the_same_manager_at_once() {
+    let host = host_with_an_agent();
+    let id = found_a_swarm(&host);
+
+    for _ in 0..10 {
+        host.shell("kill -KILL $(cat /run/agent)");
+        start(&host);
+        assert_eq!(call(&host, "GET", "/nodes", "")[0]["ID"], id);
+    }
+}
+
+#[test]
+fn an_agent_beside_another_one_names_it_and_touches_nothing() {
+    let host = host_with_an_agent();
+    let id = found_a_swarm(&host);
+
+    let second = host.uploaded(&["run"], b"");
+
+    let words = String::from_utf8_lossy(&second.stderr);
+    let holder = host.shell("cat /run/agent");
+    assert!(!second.status.success());
+    assert!(words.contains(&format!("another agent (process {holder}) has the state in `/var/lib/swarmd`")), "{words}");
     assert_eq!(call(&host, "GET", "/nodes", "")[0]["ID"], id);
 }
 
