@@ -256,6 +256,9 @@ impl Member {
         let failure = self.failure.as_ref().filter(|_| view.role == Role::Manager && standing.is_none());
         let error = failure.unwrap_or(&view.error).clone();
         self.parts.shared.show_member(&node, &view, standing.as_ref(), error);
+        if let Some(failure) = failure {
+            self.parts.shared.show_stuck(failure.clone());
+        }
     }
 
     /// Tells the caller of `init`, `join` or `unlock` once the node is there.

@@ -99,6 +99,7 @@ impl NodeRuntime {
     }
 
     /// Ends once the node has looked at its disk, which [`run`](Self::run) does first: from then on it shows what it is.
+    /// A manager that was one before also has a while to stand again, so that nobody is told that it is being prepared.
     pub fn known(&self) -> impl Future<Output = ()> + Send + 'static {
         self.parts.shared.known()
     }
@@ -123,7 +124,7 @@ impl NodeRuntime {
                 None => self.take_up(&cancel, going_on.take()).await?,
             };
             let Some(member) = member else {
-                self.parts.shared.know();
+                self.parts.shared.show_outside();
                 begun = Box::pin(self.inactive(&cancel)).await;
                 continue;
             };
@@ -195,7 +196,7 @@ impl NodeRuntime {
                     if let Some(unlocked) = unlocked {
                         unlocked.refuse(words::not_started(&error));
                     }
-                    self.parts.shared.set_error(error.message);
+                    self.parts.shared.show_stuck(error.message);
                 }
             }
             tokio::select! {

@@ -1,6 +1,7 @@
 //! What a node shows of itself at this moment. Looking costs nothing and waits for nobody.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use agent::AgentView;
 use model::{Role, SwarmError};
@@ -12,12 +13,25 @@ use crate::managing::Standing;
 use crate::phase::{Happening, Phase, next_phase};
 use crate::{ManagerAccess, NodeView, SwarmCondition, words};
 
+/// How long a manager that was one before may take to stand again before it is shown as one that is being prepared. Docker
+/// waits for 20 s; here all that needs no other manager is done in a fraction of one.
+const PREPARATION: Duration = Duration::from_secs(5);
+
 /// What is shown.
 #[derive(Debug)]
 pub(crate) struct Shared {
     shown: Mutex<Shown>,
-    /// Whether the node has looked at its disk, and so knows what it is.
-    is_known: watch::Sender<bool>,
+    known: watch::Sender<Known>,
+}
+
+/// What the node knows of itself, from less to more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Known {
+    Nothing,
+    /// What is on disk.
+    OnDisk,
+    /// As what it stands, or why it cannot.
+    Standing,
 }
 
 #[derive(Debug)]
@@ -31,22 +45,35 @@ impl Shared {
     /// A node in no swarm.
     pub(crate) fn new() -> Self {
         let shown = Shown { phase: Phase::Inactive, view: outside(), manager: None };
-        Self { shown: Mutex::new(shown), is_known: watch::Sender::new(false) }
+        Self { shown: Mutex::new(shown), known: watch::Sender::new(Known::Nothing) }
     }
 
-    /// Says that what is shown is what is on disk.
-    pub(crate) fn know(&self) {
-        self.is_known.send_replace(true);
+    /// Says that the node is in no swarm.
+    pub(crate) fn show_outside(&self) {
+        self.know(Known::Standing);
     }
 
-    /// Waits until what is shown is what is on disk. Before that a member looks like a node in no swarm.
+    /// Waits until what is shown is what is on disk (before that a member looks like a node in no swarm), and for a
+    /// manager a while longer, until it takes calls or says why it cannot.
     pub(crate) fn known(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut is_known = self.is_known.subscribe();
+        let mut known = self.known.subscribe();
         async move {
-            if is_known.wait_for(|is_known| *is_known).await.is_err() {
+            if known.wait_for(|known| *known >= Known::OnDisk).await.is_err() {
                 std::future::pending::<()>().await;
             }
+            let stands = known.wait_for(|known| *known == Known::Standing);
+            if tokio::time::timeout(PREPARATION, stands).await.is_err() {
+                tracing::warn!("this manager takes longer to stand again; the Engine API is served without it");
+            }
         }
+    }
+
+    fn know(&self, more: Known) {
+        self.known.send_if_modified(|known| {
+            let is_more = *known < more;
+            *known = more.max(*known);
+            is_more
+        });
     }
 
     /// The node's own view.
@@ -96,6 +123,12 @@ impl Shared {
         }
     }
 
+    /// Shows why the member that is on disk, or its manager, cannot be started.
+    pub(crate) fn show_stuck(&self, error: String) {
+        self.set_error(error);
+        self.know(Known::Standing);
+    }
+
     /// Shows why the node is not well.
     pub(crate) fn set_error(&self, error: String) {
         self.lock().view.error = error;
@@ -105,7 +138,7 @@ impl Shared {
     pub(crate) fn show_locked(&self, node: &NodeFile) {
         self.happened(Happening::Locked);
         self.lock().view.addr = node.advertise.ip().to_string();
-        self.know();
+        self.know(Known::Standing);
     }
 
     /// Shows the member that is on disk, before any part of it runs.
@@ -117,7 +150,7 @@ impl Shared {
         shown.view.addr = node.advertise.ip().to_string();
         shown.view.managers.clone_from(&node.managers);
         drop(shown);
-        self.know();
+        self.know(if role == Role::Manager { Known::OnDisk } else { Known::Standing });
     }
 
     /// Shows that the node has failed for good, or that joining has.
@@ -135,6 +168,7 @@ impl Shared {
         let mut shown = self.lock();
         let is_manager = agent.role == Role::Manager && standing.is_some();
         let is_active = agent.message.is_some() || is_manager;
+        let stands = is_manager || agent.role == Role::Worker;
         shown.view = NodeView {
             condition: if is_active { SwarmCondition::Active } else { SwarmCondition::Pending },
             node_id: Some(node.node_id.clone()),
@@ -151,6 +185,10 @@ impl Shared {
             }
             (false, Some(_)) => shown.manager = None,
             (true, Some(_)) | (false, None) => {}
+        }
+        drop(shown);
+        if stands {
+            self.know(Known::Standing);
         }
     }
 
