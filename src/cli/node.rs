@@ -16,12 +16,12 @@ use super::{Exit, Global, scale, status};
 use crate::config::Wishes;
 use crate::journal::{Journal, Machine, Step};
 use crate::output::Printer;
-use crate::phase::{self, Context, PhaseError};
+use crate::phase::{self, Context};
 
 /// How long a node may take to be well again.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long the agent of a machine that is about to lose its power may take to stop.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a machine that is about to lose its power may take to be reached, for its agent to stop first.
+const REACHED: Duration = Duration::from_secs(10);
 /// How long the swarm may take to notice that a node is gone.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -251,14 +251,13 @@ async fn stop_node(context: &Context, number: u32, instance: &Instance) -> Resul
         let session = context.dial(number, instance).await?;
         context.engine.stop(&*session).await?;
     } else if capabilities.has_user_data {
-        // A machine that loses its power says no farewell: its agent does, where it can be reached.
-        let farewell = async {
-            let session = context.dial(number, instance).await?;
-            Ok::<_, PhaseError>(context.engine.stop(&*session).await?)
+        // A machine that loses its power says no farewell: its agent does, where it can be reached, and ends its containers.
+        let farewell = match tokio::time::timeout(REACHED, context.dial(number, instance)).await {
+            Ok(Ok(session)) => context.engine.stop(&*session).await.is_ok(),
+            Ok(Err(_)) | Err(_) => false,
         };
-        match tokio::time::timeout(FAREWELL, farewell).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => context.progress.line(&format!("  the agent of `{hostname}` was not stopped first")),
+        if !farewell {
+            context.progress.line(&format!("  the agent of `{hostname}` was not stopped first"));
         }
     }
     if capabilities.has_stop_start {

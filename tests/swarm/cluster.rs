@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use driver::{Access, Instance};
@@ -49,6 +50,20 @@ impl<'a> Cluster<'a> {
     /// `docker` over one manager's own API, with a limit.
     pub(crate) fn docker_on(&self, hostname: &str, limit: Duration, arguments: &str) -> Run {
         self.docker_at(&format!("tcp://{}:2376", self.address(hostname)), limit, arguments)
+    }
+
+    /// The stock `docker` over a node's own socket.
+    pub(crate) fn docker_inside(&self, hostname: &str, arguments: &str) -> Run {
+        Run::of(&mut self.command_inside(hostname, arguments))
+    }
+
+    /// The same, to be started by the caller.
+    pub(crate) fn command_inside(&self, hostname: &str, arguments: &str) -> Command {
+        let socket = self.file(hostname, "/run/swarmd/swarmd.sock");
+        let mut command = limited(PATIENCE, tests::programs::docker());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent");
+        command.arg("-H").arg(format!("unix://{}", socket.display())).args(arguments.split_whitespace());
+        command
     }
 
     fn docker_at(&self, host: &str, limit: Duration, arguments: &str) -> Run {

@@ -9,6 +9,7 @@ mod autolock;
 mod bare;
 mod bootstrap;
 mod cluster;
+mod ending;
 mod faults;
 mod images;
 mod interrupted;

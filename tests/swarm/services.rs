@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use tests::run::eventually;
+use tests::run::{Run, eventually};
 use tests::{Host, Hosts};
 
 use crate::bare::{docker, docker_command, docker_reading, start_agent};
+use crate::workstation::Workstation;
 
 /// A program that ends when it is asked to.
 pub(crate) const PROGRAM: &str = "/bin/busybox sh /program";
@@ -34,6 +36,17 @@ pub(crate) fn import(host: &Host) {
     .unwrap();
     let archive = File::open(host.path("/run/image.tar").unwrap()).unwrap();
     docker_reading(host, "import - app:1", archive).answer();
+}
+
+/// An archive of the same image, for `docker import` on a local machine.
+pub(crate) fn image_archive(workstation: &Workstation) -> PathBuf {
+    let root = workstation.scratch().join("root");
+    std::fs::create_dir_all(root.join("bin")).unwrap();
+    std::fs::copy("/usr/bin/busybox", root.join("bin/busybox")).unwrap();
+    std::fs::write(root.join("program"), "trap 'exit 0' TERM\nwhile :; do /bin/busybox sleep 0.05; done\n").unwrap();
+    let image = workstation.scratch().join("image.tar");
+    Run::of(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&image).arg(".")).answer();
+    image
 }
 
 /// The ids of a service's tasks that run.

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::isolated;
-use tests::run::{PATIENCE, Run, eventually, limited};
+use tests::run::{PATIENCE, Run, eventually};
 
 use crate::cluster::Cluster;
-use crate::services::{PROGRAM, first_processes};
+use crate::services::{PROGRAM, first_processes, image_archive};
 use crate::workstation::Workstation;
 
 /// The nodes of a cluster, in the order in which they are upgraded where the leader is `node-1`.
@@ -50,29 +50,11 @@ fn on_all(digest: &str) -> BTreeMap<&'static str, String> {
     NODES.into_iter().map(|node| (node, digest.to_owned())).collect()
 }
 
-/// The stock `docker` over a node's own socket.
-fn docker_inside(lab: &Cluster<'_>, node: &str, arguments: &str) -> Run {
-    Run::of(&mut command_inside(lab, node, arguments))
-}
-
-fn command_inside(lab: &Cluster<'_>, node: &str, arguments: &str) -> Command {
-    let socket = lab.file(node, "/run/swarmd/swarmd.sock");
-    let mut command = limited(PATIENCE, tests::programs::docker());
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent");
-    command.arg("-H").arg(format!("unix://{}", socket.display())).args(arguments.split_whitespace());
-    command
-}
-
 /// Runs a service with a container on every node, and returns its tasks.
 fn run_everywhere(workstation: &Workstation, lab: &Cluster<'_>) -> BTreeSet<String> {
-    let root = workstation.scratch().join("root");
-    fs::create_dir_all(root.join("bin")).unwrap();
-    fs::copy("/usr/bin/busybox", root.join("bin/busybox")).unwrap();
-    fs::write(root.join("program"), "trap 'exit 0' TERM\nwhile :; do /bin/busybox sleep 0.05; done\n").unwrap();
-    let image = workstation.scratch().join("image.tar");
-    Run::of(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&image).arg(".")).answer();
+    let image = image_archive(workstation);
     for node in NODES {
-        docker_inside(lab, node, &format!("import {} app:1", image.display())).answer();
+        lab.docker_inside(node, &format!("import {} app:1", image.display())).answer();
     }
     let create = "service create -d --name app --mode global --network host --no-resolve-image app:1";
     lab.docker(&format!("{create} {PROGRAM}")).answer();
@@ -135,7 +117,7 @@ fn an_upgrade_goes_node_by_node_while_containers_and_the_swarm_run_on() {
         assert_eq!(programs(), programs_before);
         assert_eq!(tasks(&lab), tasks_before);
         for node in NODES {
-            let known = docker_inside(&lab, node, "info --format {{.Containers}}|{{.ContainersRunning}}").answer();
+            let known = lab.docker_inside(node, "info --format {{.Containers}}|{{.ContainersRunning}}").answer();
             assert_eq!(known, "1|1", "{node}");
         }
         let again: Value =
@@ -236,7 +218,7 @@ fn a_swarm_that_locks_itself_is_upgraded_as_far_as_it_is_unlocked() {
         eventually("every manager has locked its keys", || managers.iter().all(lock).then_some(()));
         let agent = another_build(&workstation, "next");
         let upgrade = || workstation.swarmup(&format!("upgrade lab --agent {}", agent.display()));
-        let state = |node| docker_inside(&lab, node, "info --format {{.Swarm.LocalNodeState}}").answer();
+        let state = |node| lab.docker_inside(node, "info --format {{.Swarm.LocalNodeState}}").answer();
 
         let mut unlocked = Vec::new();
         // The first run has upgraded the workers before it stops; the others upgrade one manager, and wait for its key.
@@ -256,7 +238,7 @@ fn a_swarm_that_locks_itself_is_upgraded_as_far_as_it_is_unlocked() {
             assert!(write.any(|is_done| is_done), "nobody takes a write while {locked} is locked");
             let input = workstation.scratch().join("key");
             fs::write(&input, format!("{key}\n")).unwrap();
-            let mut unlock = command_inside(&lab, locked, "swarm unlock");
+            let mut unlock = lab.command_inside(locked, "swarm unlock");
             Run::reading(&mut unlock, fs::File::open(&input).unwrap()).answer();
             unlocked.push(locked);
             lab.wait_until_well(locked, 3, 2);

@@ -25,6 +25,7 @@ mod exec_session;
 mod file_stream;
 mod files;
 mod health;
+pub(crate) mod last_end;
 mod membership;
 mod network_of;
 mod open;

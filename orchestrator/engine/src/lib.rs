@@ -18,6 +18,7 @@ mod config;
 mod container;
 mod describe;
 mod document;
+mod ending;
 mod event;
 mod facts;
 mod id;
@@ -45,6 +46,7 @@ pub use container::{
 };
 pub use describe::{Engine, EngineOpenError, EngineSettings, VERSION};
 pub use document::FileFailure;
+pub use ending::end_containers;
 pub use event::{Actor, Event, EventKind, EventLog, EventReceiver, EventScope, EventsMissed, KEPT_EVENTS};
 pub use facts::{CgroupSupport, HostFacts};
 pub(crate) use id::hex_id;

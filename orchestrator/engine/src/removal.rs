@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use links::cgroup::{self, ControlGroup};
-use runtime::Runtime;
+use runtime::Adopted;
 
 use crate::container::{ContainerRecord, ContainersError, host_of};
 use crate::describe::{EngineOpenError, FOLDER, RUNTIME_FOLDER};
@@ -21,8 +21,8 @@ const OURS: &str = "swarmup";
 pub async fn remove_containers(data_dir: &Path, run_dir: &Path) -> Result<(), EngineOpenError> {
     let Some(id) = identity::read(data_dir)? else { return Ok(()) };
     let group = cgroup::containers_group(&id)?;
-    let runtime = Runtime::new(run_dir.join(RUNTIME_FOLDER), group.clone()).map_err(EngineOpenError::Runtime)?;
-    for container in runtime.adopt().await.map_err(EngineOpenError::Runtime)?.containers {
+    let found = Adopted::find(&run_dir.join(RUNTIME_FOLDER), &group).await;
+    for container in found.map_err(EngineOpenError::Runtime)?.containers {
         container.delete(true).await.map_err(EngineOpenError::Runtime)?;
     }
     let folder = data_dir.join(FOLDER);

@@ -18,7 +18,7 @@ mod network;
 mod ports;
 mod security;
 
-pub(crate) use self::bundle::{Health, Place, bundle, environment, exec_environment, health, stop_signal};
+pub(crate) use self::bundle::{Health, Place, bundle, environment, exec_environment, health, stop_grace, stop_signal};
 pub(crate) use self::check::check;
 pub(crate) use self::files::{Position, Servers, hosts, is_stub, resolv_conf, servers};
 pub(crate) use self::image::with_image;

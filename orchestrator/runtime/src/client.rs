@@ -47,6 +47,42 @@ pub struct Adopted {
     pub collected: Vec<String>,
 }
 
+impl Adopted {
+    /// Finds what an agent that has ended left in these places, as in [`Runtime::new`]: waits for shims that were just being
+    /// started, adopts its containers, ends those whose shim was lost, and removes what belongs to none.
+    pub async fn find(root: &Path, cgroups: &Path) -> Result<Self, RuntimeError> {
+        let mut adopted = Self { containers: Vec::new(), lost: Vec::new(), collected: Vec::new() };
+        let mut groups = BTreeSet::new();
+        let entries = match std::fs::read_dir(root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(adopted),
+            Err(error) => return Err(RuntimeError::at("list", root, error)),
+        };
+        for entry in entries.flatten() {
+            let Some(id) = entry.file_name().into_string().ok().filter(|id| state::is_id(id)) else { continue };
+            making::wait_for_end(&entry.path()).await?;
+            match Container::open(entry.path()) {
+                Ok(container) => {
+                    groups.extend(container.cgroup().file_name().map(ToOwned::to_owned));
+                    if container.settle().await? {
+                        adopted.lost.push(id);
+                    }
+                    adopted.containers.push(container);
+                }
+                Err(error) => {
+                    tracing::debug!(container = %id, %error, "no whole container");
+                    let (folder, cgroup) = (entry.path(), cgroups.join(&id));
+                    blocking(move || collect::remove(&folder, &cgroup)).await?;
+                    adopted.collected.push(id);
+                }
+            }
+        }
+        let cgroups = cgroups.to_owned();
+        adopted.collected.extend(blocking(move || collect::groups(&cgroups, &groups)).await?);
+        Ok(adopted)
+    }
+}
+
 impl Runtime {
     /// The containers whose state lies in `root` (memory is enough: it need not outlive the machine) and whose control
     /// groups lie below `cgroups`, relative to each hierarchy. Their shims are this program, executed again.
@@ -132,34 +168,9 @@ impl Runtime {
         blocking(move || collect::remove(&folder, &cgroup)).await
     }
 
-    /// Finds what an earlier agent left: waits for shims that were just being started, adopts its containers, ends those
-    /// whose shim was lost, and removes what belongs to none. To be called once, before anything is created.
+    /// What an earlier agent left: see [`Adopted::find`]. To be called once, before anything is created.
     pub async fn adopt(&self) -> Result<Adopted, RuntimeError> {
-        let mut adopted = Adopted { containers: Vec::new(), lost: Vec::new(), collected: Vec::new() };
-        let mut groups = BTreeSet::new();
-        let entries = std::fs::read_dir(&self.root).map_err(|error| RuntimeError::at("list", &self.root, error))?;
-        for entry in entries.flatten() {
-            let Some(id) = entry.file_name().into_string().ok().filter(|id| state::is_id(id)) else { continue };
-            making::wait_for_end(&entry.path()).await?;
-            match Container::open(entry.path()) {
-                Ok(container) => {
-                    groups.extend(container.cgroup().file_name().map(ToOwned::to_owned));
-                    if container.settle().await? {
-                        adopted.lost.push(id);
-                    }
-                    adopted.containers.push(container);
-                }
-                Err(error) => {
-                    tracing::debug!(container = %id, %error, "no whole container");
-                    let (folder, cgroup) = (entry.path(), self.cgroup_of(&id));
-                    blocking(move || collect::remove(&folder, &cgroup)).await?;
-                    adopted.collected.push(id);
-                }
-            }
-        }
-        let cgroups = self.cgroups.clone();
-        adopted.collected.extend(blocking(move || collect::groups(&cgroups, &groups)).await?);
-        Ok(adopted)
+        Adopted::find(&self.root, &self.cgroups).await
     }
 
     /// Starts the shim of a folder, and waits until it has made the container.

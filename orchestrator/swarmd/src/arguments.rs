@@ -104,7 +104,7 @@ pub(crate) enum ServiceAction {
     Install,
     /// Start the agent and wait until it serves
     Start,
-    /// Stop the agent and all that it started, until it is started again
+    /// Stop the agent and end its containers, until it is started again
     Stop(StopArguments),
     /// Stop and start the agent
     Restart,

@@ -2,8 +2,8 @@
 //!
 //! Turns the namespaces it was born into into a machine, waits until its maker has given it a network, and keeps the
 //! agent running, collecting every orphan that ends. An agent that is installed is started at once, as any service is
-//! when its host comes up. On SIGTERM the agent is stopped; whatever else still runs ends with this process, for the
-//! kernel kills a PID namespace whose first process has gone.
+//! when its host comes up. On SIGTERM the agent is stopped, and then its containers are ended; whatever else still runs ends
+//! with this process, for the kernel kills a PID namespace whose first process has gone.
 
 use std::io;
 use std::path::Path;
@@ -34,11 +34,13 @@ pub(crate) fn run(arguments: &InitArguments) -> anyhow::Result<()> {
     log::to_file(&Path::new(layout::LOG_DIR).join("init.log"), LogFormat::Text)?;
     let keeper = Keeper::new(Supervision::Init, logging_agent_command());
     let is_installed = layout::installation_file().exists();
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start the runtime")?;
+    runtime.block_on(async {
         // Commands that come as soon as the gate is open find somebody who takes them.
-        .block_on(keeper.run(is_installed, || gate::ready_and_wait().map_err(io::Error::other)))
-        .context("failed to keep the agent running")
+        let kept = keeper.run(is_installed, || gate::ready_and_wait().map_err(io::Error::other)).await;
+        kept.context("failed to keep the agent running")?;
+        let ended = engine::end_containers(Path::new(layout::DATA_DIR), Path::new(layout::RUN_DIR)).await;
+        ended.context("failed to end the containers before the machine is off")
+    })
 }

@@ -15,6 +15,7 @@
 mod answer;
 mod api;
 mod arguments;
+mod host;
 mod init;
 mod installation;
 mod keeper;

@@ -35,7 +35,7 @@ use crate::arguments::RunArguments;
 use crate::installation::Installation;
 use crate::settings::Settings;
 use crate::state_lock::StateLock;
-use crate::{lapse, layout, log, stop_word};
+use crate::{host, lapse, layout, log, stop_word};
 
 /// How long the agent may take to end what it has begun.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ async fn live(settings: Settings) -> anyhow::Result<()> {
         warn!(%error, "the end of this agent will be taken for good");
     }
     let (cancel, ending) = (CancellationToken::new(), Ending::default());
-    let mut parts = build(&settings, ending.clone(), &cancel).await?;
+    let (engine, mut parts) = build(&settings, ending.clone(), &cancel).await?;
     tell_service_manager(NotifyState::Ready);
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -104,12 +104,24 @@ async fn live(settings: Settings) -> anyhow::Result<()> {
     }
     cancel.cancel();
     drain(parts).await;
+    if host::goes_down().await {
+        info!("the host goes down: ending the containers");
+        engine.containers().close().await;
+        let ended = engine::end_containers(&settings.data_dir, &settings.run_dir).await;
+        if let Err(error) = ended {
+            warn!(error = &error as &dyn std::error::Error, "containers are left to the host");
+        }
+    }
     info!("agent ends");
     ended
 }
 
 /// Builds all parts and starts them; the Engine API answers when this returns, and not before the node knows what it is.
-async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) -> anyhow::Result<Parts> {
+async fn build(
+    settings: &Settings,
+    ending: Ending,
+    cancel: &CancellationToken,
+) -> anyhow::Result<(Arc<Engine>, Parts)> {
     make_private(&settings.run_dir)?;
     let mut rng = StdRng::from_rng(&mut rand::rng());
     let engine = EngineSettings {
@@ -160,7 +172,7 @@ async fn build(settings: &Settings, ending: Ending, cancel: &CancellationToken) 
         parts.spawn(async move { api.serve_unix(socket, stop).await.context("the Engine API ends") });
     }
     parts.spawn(serve_tls(api, tls, cancel.clone()));
-    Ok(parts)
+    Ok((engine, parts))
 }
 
 fn make_private(folder: &Path) -> anyhow::Result<()> {

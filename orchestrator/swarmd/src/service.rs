@@ -6,6 +6,7 @@
 
 mod binary;
 mod boot;
+mod containers;
 mod error;
 mod install;
 mod ports;
@@ -52,8 +53,14 @@ fn perform(action: ServiceAction) -> Result<ServiceReport, ServiceError> {
         // Whatever starts the agent at boot asks here too: without a mark nobody knows whose it would be.
         ServiceAction::Start if !layout::installation_file().exists() => return Err(ServiceError::NotInstalled),
         ServiceAction::Start => supervision::start(supervision)?,
-        ServiceAction::Stop(arguments) if arguments.for_restart => supervision::stop_for_restart(supervision)?,
-        ServiceAction::Stop(_) => supervision::stop(supervision)?,
+        ServiceAction::Stop(arguments) => {
+            if arguments.for_restart {
+                supervision::stop_for_restart(supervision)?;
+            } else {
+                supervision::stop(supervision)?;
+            }
+            containers::end()?;
+        }
         ServiceAction::Restart => supervision::restart(supervision)?,
         ServiceAction::Status => {
             let running_sha256 = running::sha256(supervision)?;

@@ -22,8 +22,8 @@ use super::state::{State, make_folder, remove_folder};
 
 /// How long the first process may take to build its root; it takes milliseconds on a quiet machine.
 const READY_LIMIT: Duration = Duration::from_secs(20);
-/// How long a machine may take to shut down before it is switched off.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a machine may take to shut down before it is switched off: its agent takes up to 10 s, its containers 30.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(45);
 /// How long the kernel may take to end all processes of a PID namespace.
 const END_LIMIT: Duration = Duration::from_secs(10);
 /// The machine's link, as the machine names it.

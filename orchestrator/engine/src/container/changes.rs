@@ -14,9 +14,6 @@ use crate::event::EventKind;
 use crate::settings::{self, InvalidSettings};
 use crate::signal;
 
-/// How long a container may take to end where nobody says: 10 s, as in Docker.
-const DEFAULT_GRACE: Duration = Duration::from_secs(10);
-
 /// How a container is asked to end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StopRequest {
@@ -68,11 +65,10 @@ impl Containers {
             Some(signal) => signal::parse(signal)?,
             None => settings::stop_signal(config),
         };
-        let grace = match (request.grace, config.stop_timeout) {
-            (Grace::Forever, _) => None,
-            (Grace::Within(grace), _) => Some(grace),
-            (Grace::Settings, None) => Some(DEFAULT_GRACE),
-            (Grace::Settings, Some(seconds)) => u64::try_from(seconds).ok().map(Duration::from_secs),
+        let grace = match request.grace {
+            Grace::Forever => None,
+            Grace::Within(grace) => Some(grace),
+            Grace::Settings => settings::stop_grace(config),
         };
         let mut states = cell.watch();
         let has_run = cell.ask(|reply| Command::Stop(signal, grace, reply)).await?;

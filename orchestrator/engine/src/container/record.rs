@@ -76,7 +76,7 @@ impl ContainerRecord {
         document::write(&folder.join(FILE), self, Durability::Disk)
     }
 
-    pub(super) fn read(folder: &Path) -> Result<Option<Self>, FileFailure> {
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, FileFailure> {
         document::read(&folder.join(FILE))
     }
 }

@@ -14,6 +14,9 @@ use crate::signal;
 /// Where programs are looked for, unless the image says otherwise.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// How long a container may take to end where nobody says: 10 s, as in Docker.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
 /// Docker's settings of a network that is a container's own.
 const OWN_NETWORK: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
@@ -212,6 +215,14 @@ fn ulimits(host: &HostConfig) -> Vec<Ulimit> {
 pub(crate) fn stop_signal(config: &ContainerConfig) -> i32 {
     // Checked when the container was made.
     signal::parse(&config.stop_signal).unwrap_or(signal::TERM)
+}
+
+/// How long it may take to end then; as long as it takes where `None`.
+pub(crate) fn stop_grace(config: &ContainerConfig) -> Option<Duration> {
+    match config.stop_timeout {
+        None => Some(DEFAULT_GRACE),
+        Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
+    }
 }
 
 /// How a container is asked whether it is well.

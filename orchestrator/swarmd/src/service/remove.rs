@@ -8,7 +8,7 @@ use links::nft::{self, Family};
 use model::Supervision;
 
 use super::error::ServiceError;
-use super::{binary, boot, supervision};
+use super::{binary, boot, containers, supervision};
 use crate::installation::Installation;
 use crate::layout;
 use crate::run_dir;
@@ -29,7 +29,7 @@ pub(crate) fn remove(supervision: Supervision, mark: &str) -> Result<(), Service
 fn remove_all(supervision: Supervision) -> Result<(), ServiceError> {
     supervision::quit(supervision)?;
     nft::remove(Family::Inet, layout::GUARD_TABLE)?;
-    remove_containers()?;
+    containers::remove()?;
     match supervision {
         Supervision::Systemd => remove_unit()?,
         Supervision::Supervisor => boot::files().try_for_each(|file| remove_file(&file))?,
@@ -41,14 +41,6 @@ fn remove_all(supervision: Supervision) -> Result<(), ServiceError> {
     }
     remove_data(Path::new(layout::DATA_DIR))?;
     remove_binary(supervision)
-}
-
-/// Ends what the node ran: containers live on without the agent.
-fn remove_containers() -> Result<(), ServiceError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| ServiceError::file("use", layout::RUN_DIR, source))?;
-    let removal = engine::remove_containers(Path::new(layout::DATA_DIR), Path::new(layout::RUN_DIR));
-    runtime.block_on(removal).map_err(|source| ServiceError::Containers(Box::new(source)))
 }
 
 fn remove_unit() -> Result<(), ServiceError> {

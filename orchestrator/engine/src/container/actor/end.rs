@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::live::{Live, unseen};
 use super::{Actor, Next};
 use crate::container::restart::{self, Occasion};
-use crate::container::{ContainerError, ContainerStatus, HealthState};
+use crate::container::{ContainerError, ContainerStatus, HealthState, last_end};
 use crate::settings;
 use crate::signal;
 
@@ -219,10 +219,12 @@ impl Actor {
         }
     }
 
-    /// It does not run, and nothing of it is mounted. One that ran when the engine was there last has ended unseen.
+    /// It does not run, and nothing of it is mounted. One that ran when the engine was there last has ended since: with the
+    /// host, or unseen.
     async fn rest(&mut self) -> Next {
         if self.state.status.has_process() {
-            return self.end(unseen(None)).await;
+            let kept = last_end::of(&self.cell.folder, self.state.started_at);
+            return self.end(kept.unwrap_or_else(|| unseen(None))).await;
         }
         if self.state.status == ContainerStatus::Restarting {
             self.update(|state| state.status = ContainerStatus::Exited);
