@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -70,8 +70,17 @@ pub(crate) struct WireOutput {
 }
 
 impl WireOutput {
-    fn new(stream: impl AsyncWrite + Send + Unpin + 'static) -> Self {
+    /// Over a stream whose other end may be written to at once.
+    pub(crate) fn new(stream: impl AsyncWrite + Send + Unpin + 'static) -> Self {
         Self { stream: Box::new(stream), head_taken: None }
+    }
+
+    /// The stream, once it may be written to.
+    pub(crate) async fn into_stream(mut self) -> Box<dyn AsyncWrite + Send + Unpin> {
+        if let Some(taken) = self.head_taken.take() {
+            taken.await;
+        }
+        self.stream
     }
 
     /// Sends all of it; waits for a client that is slow, but not for ever.
@@ -121,13 +130,35 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut response = Response::default();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, if is_upgrade { content_type } else { RAW });
+    response.headers_mut().insert(CONTENT_TYPE, if is_upgrade { content_type } else { RAW });
     if is_upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        switch(&mut response, "tcp");
     }
+    carry(response, serve)
+}
+
+/// The same where the client has asked for a WebSocket: `accepted` proves that it was understood.
+pub(crate) fn answer_web_socket<F>(accepted: HeaderValue, serve: impl FnOnce(Wire) -> F + Send + 'static) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut response = Response::default();
+    switch(&mut response, "websocket");
+    response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accepted);
+    carry(response, serve)
+}
+
+/// Has the head lead to another protocol.
+fn switch(response: &mut Response, protocol: &'static str) {
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static(protocol));
+}
+
+fn carry<F>(mut response: Response, serve: impl FnOnce(Wire) -> F + Send + 'static) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let serve: Serve = Box::new(move |wire| Box::pin(serve(wire)));
     response.extensions_mut().insert(Carried(Arc::new(Mutex::new(Some(serve)))));
     response

@@ -35,5 +35,6 @@ mod spec;
 mod unserved;
 mod version;
 mod views;
+mod web_socket;
 
 pub use serve::{ApiServer, ServeError, SocketError, UnixSocket};

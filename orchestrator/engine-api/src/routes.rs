@@ -49,6 +49,7 @@ pub(crate) fn all() -> Router<Api> {
             head(containers::archive::stat).get(containers::archive::read).put(containers::archive::write),
         )
         .route("/containers/{id}/attach", post(containers::attach::attach))
+        .route("/containers/{id}/attach/ws", get(containers::attach::attach_web_socket))
         .route("/containers/{id}/changes", get(containers::changes::list))
         .route("/containers/{id}/exec", post(containers::exec::create))
         .route("/containers/{id}/export", get(containers::export::export))

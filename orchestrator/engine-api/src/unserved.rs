@@ -13,7 +13,6 @@ const CALLS: &[(&str, &str)] = &[
     ("GET", "/configs/*"),
     ("DELETE", "/configs/*"),
     ("POST", "/configs/*/update"),
-    ("GET", "/containers/*/attach/ws"),
     ("GET", "/containers/*/checkpoints"),
     ("POST", "/containers/*/checkpoints"),
     ("DELETE", "/containers/*/checkpoints/*"),

@@ -9,4 +9,5 @@ mod sdk;
 mod terminals_by_client;
 mod usage;
 mod volumes;
+mod web_socket;
 mod wire;

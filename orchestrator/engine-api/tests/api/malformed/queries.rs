@@ -66,7 +66,7 @@ const NO_VALUES: [(&str, &str); 24] = [
     ("GET /nodes?", r#"{"membership":["guest"]}"#),
 ];
 /// Calls that are wrong as they stand.
-const WRONG: [&str; 84] = [
+const WRONG: [&str; 86] = [
     "GET /containers/json?limit=some",
     "GET /containers/json?limit=1.5",
     "GET /containers/json?limit=99999999999999999999",
@@ -93,6 +93,8 @@ const WRONG: [&str; 84] = [
     "POST /containers/run/resize?h=1&w=65536",
     "POST /containers/run/attach?detachKeys=ctrl-%C3%A4",
     "POST /containers/run/attach?detachKeys=ab",
+    "GET /containers/run/attach/ws?detachKeys=ab",
+    "GET /containers/run/attach/ws?stream=1&stdout=1",
     "GET /containers/run/archive",
     "GET /containers/run/archive?path=",
     "GET /containers/run/archive?path=/nothing",
@@ -153,7 +155,7 @@ const WRONG: [&str; 84] = [
     "POST /swarm/update?version=-1",
 ];
 /// Calls about one object, named by `{}`.
-const NAMED: [&str; 41] = [
+const NAMED: [&str; 42] = [
     "GET /containers/{}/json",
     "GET /containers/{}/logs?stdout=1",
     "GET /containers/{}/stats",
@@ -163,6 +165,7 @@ const NAMED: [&str; 41] = [
     "GET /containers/{}/archive?path=/",
     "PUT /containers/{}/archive?path=/",
     "POST /containers/{}/attach",
+    "GET /containers/{}/attach/ws",
     "POST /containers/{}/exec",
     "POST /containers/{}/resize?h=1&w=1",
     "POST /containers/{}/start",

@@ -144,8 +144,6 @@ async fn what_cannot_be_is_refused_as_http() {
     lab.engine.containers().pause("one").await.unwrap();
     let paused = "container one is paused, unpause the container before attach";
     check("/containers/one/attach?stream=1&stdout=1", 409, paused).await;
-    let ws = lab.send("GET", "/containers/one/attach/ws").await.refusal();
-    assert_eq!(ws, (501, "this engine does not serve GET /containers/one/attach/ws yet".to_owned()));
 }
 
 #[tokio::test]

@@ -12,6 +12,10 @@ const LEFT: &str = "read escape sequence";
 /// Waits until the terminal inside has the size of the one before the CLI, which old ones tell only once it runs.
 const SIZED: &str = "until [ \"$(busybox stty size)\" = '40 120' ]; do :; done 2> /dev/null; echo si''zed\r";
 
+/// Waits until the program has been told of another size, and has it. A signal may come before the size: Debian's client
+/// passes its own on.
+const RESIZED: &str = "until [ \"$told $(busybox stty size)\" = 'yes 50 90' ]; do :; done 2> /dev/null; echo re''sized";
+
 async fn each() -> Vec<(Lab, DockerCli)> {
     let mut clients = Vec::new();
     for (_, program) in docker_clis().await {
@@ -31,10 +35,14 @@ async fn a_shell_on_a_terminal_is_used_resized_interrupted_and_ended() {
 
         shell.press(SIZED);
         shell.see("sized\r\n").await;
-        shell.press("trap 'busybox stty size' WINCH; echo re''ady; while :; do sleep 1 & wait $!; done\r");
+        shell.press(&format!("trap told=yes WINCH; echo re''ady; {RESIZED}\r"));
         shell.see("ready\r\n").await;
         shell.resize(50, 90);
-        shell.see("50 90\r\n").await;
+        shell.see("resized\r\n").await;
+        shell.press("echo be''gun; busybox cat\r");
+        shell.see("begun\r\n").await;
+        shell.press("words\r");
+        shell.see("words\r\nwords\r\n").await;
         shell.press("\x03");
         shell.see("# ").await;
         shell.press("exit 7\r");
