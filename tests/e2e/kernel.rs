@@ -88,6 +88,10 @@ pub(crate) fn lasting(operator: &Operator<'_>) {
         .docker("run -d --name alone --restart always --network none app:1 /bin/busybox sleep 300000")
         .map(drop)
         .unwrap();
+    operator
+        .docker("run -d --name once --stop-timeout 2 --network none app:1 /bin/busybox sleep 400000")
+        .map(drop)
+        .unwrap();
     eventually("both run", || processes(operator));
 }
 
@@ -99,7 +103,10 @@ pub(crate) fn processes(operator: &Operator<'_>) -> Option<[String; 2]> {
     if shown == "1/1" && alone == "true" { Some([find("200000")?, find("300000")?]) } else { None }
 }
 
-/// What lasts runs again, as other processes: a reboot ends them all.
+/// What lasts runs again, as other processes: a reboot ends them all, by the agent, which knows how.
 pub(crate) fn it_lasts_beyond_a_reboot(operator: &Operator<'_>) {
     eventually("the service and the container run again", || processes(operator));
+    let once = operator.docker("inspect --format '{{.State.Status}} {{.State.ExitCode}}' once").unwrap();
+    assert_eq!(once, "exited 137", "it hears no signal, and its grace was two seconds");
+    operator.docker("rm once").unwrap();
 }
