@@ -115,7 +115,8 @@ mod tests {
                 .filter(|task| task.state.desired < TaskState::Shutdown)
                 .map(|task| task.state.slot)
                 .collect();
-            assert_eq!(slots, (1..=spec.replicas().unwrap()).collect());
+            // Which of them stay where there are fewer than before depends on which run, and where.
+            assert_eq!(slots.len() as u64, spec.replicas().unwrap(), "no slot is taken twice: {slots:?}");
         }
         let expected: u64 = services.values().map(|spec| spec.replicas().unwrap()).sum();
         let running = lab.history.running();
