@@ -136,6 +136,14 @@ impl Swarm for MemorySwarm {
         Ok(())
     }
 
+    async fn drain(&self, _node: &NodeId) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn tasks_left(&self, _node: &NodeId) -> Result<usize, EngineError> {
+        Ok(0)
+    }
+
     async fn remove(&self, _node: &NodeId) -> Result<(), EngineError> {
         Ok(())
     }

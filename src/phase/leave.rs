@@ -1,7 +1,7 @@
 //! Takes machines that are to go out of the swarm, then out of the world.
 //!
-//! A manager is demoted first, which takes it out of raft while it still answers; then the node is removed by the
-//! API; then the machine is destroyed.
+//! Their tasks go first, each with its grace, while others take their place on the nodes that stay. A manager is demoted,
+//! which takes it out of raft while it still answers; then the node is removed by the API; then the machine is destroyed.
 
 use std::time::Duration;
 
@@ -11,9 +11,15 @@ use tokio::time::Instant;
 
 use super::form::PAUSE;
 use super::{Context, Phase, PhaseError, install};
+use crate::cluster::hostname;
 use crate::engine::{EngineError, Swarm};
 use crate::journal::{Machine, Step};
+use crate::output::Progress;
 
+/// How long the tasks of nodes that go may take to end; six times the grace that Docker gives. Then they end with their node.
+const DRAIN_TIMEOUT: Duration = Duration::from_mins(1);
+/// How often they are counted meanwhile.
+const DRAIN_PAUSE: Duration = Duration::from_millis(50);
 /// How long a manager may take to leave raft.
 const DEMOTION_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -41,6 +47,7 @@ impl Phase for Leave {
         context.ledger.record(|_| {}).await?;
         let leaving = leaving(context);
         let swarm = context.swarm()?;
+        context.in_grace(drain(&*swarm, &leaving, &context.progress)).await??;
         for (number, machine) in &leaving {
             let Some(id) = &machine.node_id else { continue };
             let gone = context.in_grace(expel(&*swarm, id)).await?;
@@ -76,6 +83,35 @@ fn leaving(context: &Context) -> Vec<(u32, Machine)> {
     let journal = context.journal();
     let leaving = journal.machines.iter().filter(|(_, machine)| machine.step == Step::Leaving);
     leaving.map(|(number, machine)| (*number, machine.clone())).collect()
+}
+
+/// Has the tasks of nodes that are up end and be replaced by others. What does not end in time is told, and no error.
+async fn drain(swarm: &dyn Swarm, leaving: &[(u32, Machine)], progress: &Progress) -> Result<(), EngineError> {
+    let nodes = swarm.nodes().await?;
+    let is_up = |id: &NodeId| nodes.iter().any(|node| node.id == *id && node.state == "ready");
+    let drained: Vec<_> = leaving
+        .iter()
+        .filter_map(|(number, machine)| Some((hostname(*number), machine.node_id.as_ref().filter(|id| is_up(id))?)))
+        .collect();
+    for (_, id) in &drained {
+        swarm.drain(id).await?;
+    }
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    for (hostname, id) in &drained {
+        loop {
+            let left = swarm.tasks_left(id).await?;
+            if left == 0 {
+                break;
+            }
+            if Instant::now() >= deadline {
+                progress.line(&format!("  tasks of `{hostname}` have not ended in time, and end with it: {left}"));
+                break;
+            }
+            progress.machine(hostname, &format!("waiting for {left} tasks to end"));
+            tokio::time::sleep(DRAIN_PAUSE).await;
+        }
+    }
+    Ok(())
 }
 
 /// Takes a node out of the swarm, whatever its role; one that is gone already is no error.

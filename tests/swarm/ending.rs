@@ -13,6 +13,8 @@ use crate::workstation::Workstation;
 
 /// A program that does not end when it is asked to, as it is PID 1 and takes no signal.
 const STUBBORN: &str = "/bin/busybox sleep 1000";
+/// A program that takes a second to end.
+const SLOW: &str = "/bin/busybox sh /slow";
 /// How a container stands, and how it has ended.
 const STANDS: &str = "inspect --format {{.State.Status}}|{{.State.ExitCode}}";
 
@@ -73,6 +75,35 @@ fn a_machine_that_is_switched_off_asks_its_containers_to_end_and_knows_how_they_
 
         let stands = |name| lab.docker_inside("node-2", &format!("{STANDS} {name}")).answer();
         assert_eq!(["polite", "stubborn"].map(stands), ["exited|0", "exited|137"]);
+        lab.destroy();
+    });
+}
+
+#[test]
+fn a_node_that_is_removed_has_its_tasks_replaced_and_ended_in_order_first() {
+    isolated("ending::a_node_that_is_removed_has_its_tasks_replaced_and_ended_in_order_first", || {
+        let workstation = Workstation::new();
+        let lab = workstation.create("lab --managers 1 --workers 2");
+        let image = image_archive(&workstation);
+        for node in ["node-1", "node-2", "node-3"] {
+            lab.docker_inside(node, &format!("import {} app:1", image.display())).answer();
+        }
+        let create = "service create -d --name app --replicas 4 --constraint node.role==worker --network host";
+        lab.docker(&format!("{create} --no-resolve-image app:1 {SLOW}")).answer();
+        let on = |node: &str| {
+            let tasks =
+                lab.docker(&format!("node ps {node} --filter desired-state=running --format {{{{.CurrentState}}}}"));
+            tasks.answer().lines().filter(|state| state.starts_with("Running")).count()
+        };
+        eventually("both workers have tasks", || (on("node-2") == 2 && on("node-3") == 2).then_some(()));
+
+        workstation.swarmup("scale lab --workers 1").answer();
+
+        eventually("all tasks run on the worker that is left", || (on("node-2") == 4).then_some(()));
+        let ended = lab.docker("service ps app --filter desired-state=shutdown --format {{.CurrentState}}|{{.Error}}");
+        let in_order = |line: &&str| line.starts_with("Shutdown ") && line.ends_with('|');
+        let ended = ended.answer();
+        assert_eq!(ended.lines().filter(in_order).count(), 2, "{ended}");
         lab.destroy();
     });
 }

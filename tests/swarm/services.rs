@@ -38,12 +38,16 @@ pub(crate) fn import(host: &Host) {
     docker_reading(host, "import - app:1", archive).answer();
 }
 
-/// An archive of the same image, for `docker import` on a local machine.
+/// An archive of the same image and one program more, for `docker import` on a local machine.
 pub(crate) fn image_archive(workstation: &Workstation) -> PathBuf {
     let root = workstation.scratch().join("root");
     std::fs::create_dir_all(root.join("bin")).unwrap();
     std::fs::copy("/usr/bin/busybox", root.join("bin/busybox")).unwrap();
-    std::fs::write(root.join("program"), "trap 'exit 0' TERM\nwhile :; do /bin/busybox sleep 0.05; done\n").unwrap();
+    for (name, seconds) in [("program", 0), ("slow", 1)] {
+        let text =
+            format!("trap '/bin/busybox sleep {seconds}; exit 0' TERM\nwhile :; do /bin/busybox sleep 0.05; done\n");
+        std::fs::write(root.join(name), text).unwrap();
+    }
     let image = workstation.scratch().join("image.tar");
     Run::of(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&image).arg(".")).answer();
     image
