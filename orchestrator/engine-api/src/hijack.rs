@@ -77,17 +77,19 @@ impl WireOutput {
 
     /// The stream, once it may be written to.
     pub(crate) async fn into_stream(mut self) -> Box<dyn AsyncWrite + Send + Unpin> {
+        self.until_head_is_taken().await;
+        self.stream
+    }
+
+    async fn until_head_is_taken(&mut self) {
         if let Some(taken) = self.head_taken.take() {
             taken.await;
         }
-        self.stream
     }
 
     /// Sends all of it; waits for a client that is slow, but not for ever.
     pub(crate) async fn send(&mut self, mut bytes: &[u8]) -> Result<(), ClientGone> {
-        if let Some(taken) = self.head_taken.take() {
-            taken.await;
-        }
+        self.until_head_is_taken().await;
         while !bytes.is_empty() {
             match in_time(self.stream.write(bytes)).await? {
                 0 => return Err(ClientGone(io::ErrorKind::WriteZero.into())),
